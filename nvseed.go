@@ -1,7 +1,6 @@
 package rand
 
 import (
-	cryptorand "crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -49,8 +48,8 @@ type NVSeed struct {
 	wait time.Duration // how long a draw waits for its turn
 
 	// What tests replace. Both are nil otherwise.
-	step  func(name string)     // called between any two steps of a draw
-	stamp func() [stampLen]byte // instead of makeStamp
+	step  func(name string) // called between any two steps of a draw
+	stamp func() []byte     // instead of takeStamp's own
 }
 
 // CreateNVSeed makes the seed file path with 64 bytes of the system source,
@@ -78,7 +77,7 @@ func CreateNVSeed(path string) error {
 	}
 	var first [nvSeedLen]byte
 	defer clear(first[:])
-	if _, err := io.ReadFull(cryptorand.Reader, first[:]); err != nil {
+	if _, err := io.ReadFull(cryptoReader, first[:]); err != nil {
 		return s.fail(err)
 	}
 	return s.fail(s.replace(s.path, first[:], nil))
@@ -140,7 +139,7 @@ func (s *NVSeed) draw(out, perso []byte) error {
 	if len(out) == 0 {
 		return nil
 	}
-	if s.path == "" {
+	if s == nil || s.path == "" {
 		return errors.New("clonerand: NV seed was not opened: call OpenNVSeed")
 	}
 	drbg, err := s.advance(perso)
@@ -149,8 +148,7 @@ func (s *NVSeed) draw(out, perso []byte) error {
 	}
 	defer drbg.wipe()
 	// The clocks are read once more, for a clone that was made since the first time.
-	stamp := s.takeStamp()
-	for additional := stamp[:]; len(out) > 0; additional = nil {
+	for additional := s.takeStamp(); len(out) > 0; additional = nil {
 		n := min(len(out), maxRequest)
 		if err := drbg.generate(out[:n], additional); err != nil {
 			return s.fail(err)
@@ -179,8 +177,7 @@ func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
 		return nil, err
 	}
 	s.at("read")
-	stamp := s.takeStamp()
-	drbg := newCTRDRBG(old, stamp[:], perso)
+	drbg := newCTRDRBG(old, s.takeStamp(), perso)
 	var next [nvSeedLen]byte
 	defer clear(next[:])
 	err = drbg.generate(next[:], nil)
@@ -232,24 +229,15 @@ func (s *NVSeed) fail(err error) error {
 	return fmt.Errorf("clonerand: NV seed %s: %w", s.path, err)
 }
 
-// A stamp tells apart draws from one and the same seed: those of copies of the
-// file. Its length is fixed, since it stands between seed and personalization.
-const stampLen = 48
+var nvSeedDraws atomic.Uint64
 
-var (
-	nvSeedDraws atomic.Uint64
-	nvSeedStart = time.Now() // for a reading of the monotonic clock
-)
-
-func (s *NVSeed) takeStamp() [stampLen]byte {
+// takeStamp returns what tells apart draws from one and the same seed, those of
+// copies of the file: a count, and the PID, the cycle counter, the clocks and what
+// the clone signals say.
+func (s *NVSeed) takeStamp() []byte {
 	if s.stamp != nil {
 		return s.stamp()
 	}
-	now := time.Now()
-	b := append(make([]byte, 0, stampLen), "clonerand NVseed"...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(os.Getpid()))
-	b = binary.LittleEndian.AppendUint64(b, nvSeedDraws.Add(1))
-	b = binary.LittleEndian.AppendUint64(b, uint64(now.UnixNano()))
-	b = binary.LittleEndian.AppendUint64(b, uint64(now.Sub(nvSeedStart)))
-	return [stampLen]byte(b)
+	b := binary.LittleEndian.AppendUint64([]byte("clonerand NVseed"), nvSeedDraws.Add(1))
+	return thisHost().eventInput(b)
 }

@@ -139,26 +139,32 @@ func (s *NVSeed) write(file string, seed []byte, like fs.FileInfo) (next string,
 	if err != nil {
 		return "", advise(next, err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close() // again, where it was Close that failed: harmless
-			os.Remove(next)
-			err = advise(next, err)
-		}
-	}()
 	s.at("created")
+	if err := s.writeTo(f, seed, like); err != nil {
+		f.Close()
+		os.Remove(next)
+		return "", advise(next, err)
+	}
+	if err := f.Close(); err != nil {
+		os.Remove(next)
+		return "", advise(next, err)
+	}
+	return next, nil
+}
+
+func (s *NVSeed) writeTo(f *os.File, seed []byte, like fs.FileInfo) error {
 	if err := ownLike(f, like); err != nil {
-		return "", err
+		return err
 	}
 	if _, err := f.Write(seed); err != nil {
-		return "", err
+		return err
 	}
 	s.at("written")
 	if err := f.Sync(); err != nil {
-		return "", err
+		return err
 	}
 	s.at("synced")
-	return next, f.Close()
+	return nil
 }
 
 // mend adds to an error what to do about it.

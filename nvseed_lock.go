@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,27 +17,22 @@ import (
 // when the process ends, however it ends.
 //
 // Within a process an fcntl lock excludes nobody, and is lost when anyone closes
-// the file; so the gate comes first. A mutex would not do: one that another
-// thread holds at a fork stays locked in the child for ever. The gate holds the
-// identity of the process that entered it, and a child, whose identity is another
-// one, walks through.
+// the file; so the gate comes first. It is a forkLock, since a mutex that another
+// thread holds at a fork would stay locked in the child for ever.
 //
 // Both are tried and tried again until the time is over, rather than waited for,
 // and the gate is left in between, so that a seed that is stuck does not hold up others.
 
-// gate is 0 or the identity of the process in which one goroutine is in a draw.
-var gate atomic.Uint64
+// gate is held by the one goroutine of this process that is in a draw.
+var gate forkLock
 
 func enterGate() bool {
-	me := processIdentity()
-	holder := gate.Load()
-	return holder != me && gate.CompareAndSwap(holder, me)
+	forks := thisHost().clones.current().forks
+	if w := gate.word.Load(); w != 0 && gate.abandoned(forks) {
+		gate.word.CompareAndSwap(w, 0)
+	}
+	return gate.tryLock(forks)
 }
-
-func leaveGate() { gate.Store(0) }
-
-// processIdentity is never 0.
-func processIdentity() uint64 { return uint64(os.Getpid()) }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
 func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
@@ -49,9 +43,9 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 		if enterGate() {
 			var f *os.File
 			if f, holder, err = tryLock(name, owner); f != nil {
-				return func() { f.Close(); leaveGate() }, nil
+				return func() { f.Close(); gate.unlock() }, nil
 			}
-			leaveGate()
+			gate.unlock()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}
@@ -95,25 +89,37 @@ func tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err err
 func openLock(name string, owner fs.FileInfo) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			return nil, nil // someone else was first: try again
-		}
-		if err != nil {
-			return nil, advise(name, err)
-		}
-		err = ownLike(f, owner)
-	} else if err == nil {
+		return createLock(name, owner)
+	}
+	if err == nil {
 		var info fs.FileInfo
 		if info, err = f.Stat(); err == nil {
 			err = checkRegular(info)
 		}
+		if err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	if what := adviceFor(err); what == "" || errors.Is(err, fs.ErrPermission) {
+		return nil, mend(err, "it must be a regular file of the owner of the seed: remove it while nothing draws")
+	}
+	return nil, advise(name, err)
+}
+
+// createLock returns nil and nil if someone else was first.
+func createLock(name string, owner fs.FileInfo) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil
 	}
 	if err != nil {
-		if f != nil {
-			f.Close()
-		}
-		return nil, mend(err, "it must be a regular file of the owner of the seed: remove it while nothing draws")
+		return nil, advise(name, err)
+	}
+	if err := ownLike(f, owner); err != nil {
+		f.Close()
+		os.Remove(name)
+		return nil, err
 	}
 	return f, nil
 }
