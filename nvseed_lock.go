@@ -42,7 +42,7 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 		holder := "another goroutine of this process"
 		if enterGate() {
 			var f *os.File
-			if f, holder, err = tryLock(name, owner); f != nil {
+			if f, holder, err = s.tryLock(name, owner); f != nil {
 				return func() { f.Close(); gate.unlock() }, nil
 			}
 			gate.unlock()
@@ -58,11 +58,12 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 }
 
 // tryLock returns the open lock file whose lock it holds, or who holds it.
-func tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err error) {
+func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err error) {
 	f, err = openLock(name, owner)
 	if f == nil {
 		return nil, "nobody", err
 	}
+	s.at("lock opened")
 	locked, holder, err := lockFile(f)
 	if err == nil && locked {
 		// Someone may have removed the file while it was opened: then this lock

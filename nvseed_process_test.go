@@ -68,6 +68,12 @@ var seedHelpers = map[string]func(s *NVSeed, args []string) error{
 			}
 		}
 	},
+	// try: draw if nobody else does.
+	"try": func(s *NVSeed, args []string) error {
+		s.wait = 0
+		_, err := s.Read(make([]byte, 48))
+		return err
+	},
 	// hold STEP: stop at STEP until standard input ends.
 	"hold": func(s *NVSeed, args []string) error {
 		s.step = func(step string) {
@@ -82,7 +88,7 @@ var seedHelpers = map[string]func(s *NVSeed, args []string) error{
 }
 
 // drawSteps are the steps of a draw, as the hook sees them, and what follows it.
-var drawSteps = []string{"locked", "read", "derived", "removed", "created", "written", "synced", "closed", "renamed", "durable", "drawn", "handed out"}
+var drawSteps = []string{"lock opened", "locked", "read", "derived", "removed", "created", "written", "synced", "closed", "renamed", "durable", "drawn", "handed out"}
 
 func TestSeedHelperProcess(t *testing.T) {
 	if os.Getenv(seedHelperEnv) == "" {
@@ -106,7 +112,9 @@ func seedHelper(t testing.TB, name, path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestSeedHelperProcess$")
 	all := append([]string{name, path}, args...)
 	cmd.Env = append(os.Environ(), seedHelperEnv+"="+strings.Join(all, "\n"))
-	cmd.Stderr = os.Stderr
+	if name != "try" {
+		cmd.Stderr = os.Stderr
+	}
 	return cmd
 }
 
@@ -288,16 +296,23 @@ func TestNVSeedStuckHoldersDoNotHoldUpOtherSeeds(t *testing.T) {
 
 func TestNVSeedLockFileMayBeRemoved(t *testing.T) {
 	s, path := newSeed(t)
-	holdSeed(t, path, "locked")
-	// The holder's lock is on a file that has no name any more. It is the
-	// user's fault, but whoever comes later must exclude each other.
-	if err := os.Remove(path + ".lock"); err != nil {
-		t.Fatal(err)
+	opened, locked := 0, false
+	s.step = func(step string) {
+		switch step {
+		case "lock opened":
+			if opened++; opened <= 3 {
+				os.Remove(path + ".lock")
+			}
+		case "locked":
+			locked = true
+			// A lock on a file without a name would keep nobody out.
+			if _, err := seedHelper(t, "try", path).Output(); err == nil {
+				t.Error("another process draws at the same time")
+			}
+		}
 	}
 	mustDraw(t, s, 48, "")
-	holdSeed(t, path, "locked")
-	s.wait = 50 * time.Millisecond
-	if _, err := s.Read(make([]byte, 48)); err == nil {
-		t.Error("no lock on the new lock file")
+	if opened != 4 || !locked {
+		t.Errorf("tried %d times", opened)
 	}
 }
