@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,14 +25,23 @@ import (
 // and the gate is left in between, so that a seed that is stuck does not hold up others.
 
 // gate is held by the one goroutine of this process that is in a draw.
-var gate forkLock
+var gate atomic.Pointer[forkLock]
 
-func enterGate() bool {
+// enterGate returns the gate locked, or nil.
+func enterGate() *forkLock {
 	forks := thisHost().clones.current().forks
-	if w := gate.word.Load(); w != 0 && gate.abandoned(forks) {
-		gate.word.CompareAndSwap(w, 0)
+	l := gate.Load()
+	if l == nil || l.abandoned(forks) {
+		next := new(forkLock)
+		if !gate.CompareAndSwap(l, next) {
+			return nil
+		}
+		l = next
 	}
-	return gate.tryLock(forks)
+	if !l.tryLock(forks) {
+		return nil
+	}
+	return l
 }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
@@ -40,12 +50,12 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 	deadline := time.Now().Add(s.wait)
 	for nap := time.Millisecond; ; nap = min(2*nap, 16*time.Millisecond) {
 		holder := "another goroutine of this process"
-		if enterGate() {
+		if l := enterGate(); l != nil {
 			var f *os.File
 			if f, holder, err = s.tryLock(name, owner); f != nil {
-				return func() { f.Close(); gate.unlock() }, nil
+				return func() { f.Close(); l.unlock() }, nil
 			}
-			gate.unlock()
+			l.unlock()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}
