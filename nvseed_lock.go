@@ -48,17 +48,18 @@ func enterGate() *forkLock {
 func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
 	name := file + ".lock"
 	deadline := time.Now().Add(s.wait)
+	holder := "another goroutine of this process" // until the lock file tells
 	for nap := time.Millisecond; ; nap = min(2*nap, 16*time.Millisecond) {
-		holder := "another goroutine of this process"
 		if l := enterGate(); l != nil {
-			var f *os.File
-			if f, holder, err = s.tryLock(name, owner); f != nil {
+			f, other, err := s.tryLock(name, owner)
+			if f != nil {
 				return func() { f.Close(); l.unlock() }, nil
 			}
 			l.unlock()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}
+			holder = other
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("lock %s: held by %s for more than %v: wait for it to finish, or end it if it hangs", name, holder, s.wait)
