@@ -35,6 +35,7 @@ type pauseDetector struct {
 	limits atomic.Pointer[pauseLimits]
 	since  atomic.Pointer[moment] // the measuring of the rate began here
 	tries  atomic.Int32           // and this often again
+	usual  atomic.Bool            // the CPU's own counter was found usable
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -101,6 +102,18 @@ func (p *pauseDetector) now() uint64 {
 	return cycles()
 }
 
+// peek is now where the counter is used, and else 0: whoever does not know yet
+// whether it may be read calls this.
+func (p *pauseDetector) peek() uint64 {
+	if p.usual.Load() {
+		return cycles()
+	}
+	if l := p.limits.Load(); l != nil && l.why == "" {
+		return p.now()
+	}
+	return 0
+}
+
 // nowFenced is a reading after everything before it.
 func (p *pauseDetector) nowFenced() uint64 {
 	if p.readFenced != nil {
@@ -136,7 +149,9 @@ func (p *pauseDetector) measure() *pauseLimits {
 		p.since.Store(p.readMoment())
 		return nil
 	}
-	p.limits.CompareAndSwap(nil, l)
+	if p.limits.CompareAndSwap(nil, l) && l.why == "" && p.read == nil {
+		p.usual.Store(true)
+	}
 	return p.limits.Load()
 }
 
