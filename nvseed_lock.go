@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -25,23 +24,12 @@ import (
 // and the gate is left in between, so that a seed that is stuck does not hold up others.
 
 // gate is held by the one goroutine of this process that is in a draw.
-var gate atomic.Pointer[forkLock]
+var gate forkLock
 
-// enterGate returns the gate locked, or nil.
-func enterGate() *forkLock {
+func enterGate() bool {
 	forks := thisHost().clones.current().forks
-	l := gate.Load()
-	if l == nil || l.abandoned(forks) {
-		next := new(forkLock)
-		if !gate.CompareAndSwap(l, next) {
-			return nil
-		}
-		l = next
-	}
-	if !l.tryLock(forks) {
-		return nil
-	}
-	return l
+	gate.freeAbandoned(forks)
+	return gate.tryLock(forks)
 }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
@@ -50,12 +38,12 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 	deadline := time.Now().Add(s.wait)
 	holder := "another goroutine of this process" // until the lock file tells
 	for nap := time.Millisecond; ; nap = min(2*nap, 16*time.Millisecond) {
-		if l := enterGate(); l != nil {
+		if enterGate() {
 			f, other, err := s.tryLock(name, owner)
 			if f != nil {
-				return func() { f.Close(); l.unlock() }, nil
+				return func() { f.Close(); gate.unlock() }, nil
 			}
-			l.unlock()
+			gate.unlock()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}
