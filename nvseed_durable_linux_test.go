@@ -30,7 +30,7 @@ func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
 	dir, file := regexp.QuoteMeta(filepath.Dir(path)), regexp.QuoteMeta(path)
 	rest := string(mustReadFile(t, log))
 	for _, call := range []string{
-		`fcntl(?:64)?\(\d+, F_SETLK, \{l_type=F_WRLCK.*= 0\n`,
+		`fcntl(?:64)?\(\d+, F_SETLK(?:64)?, \{l_type=F_WRLCK.*= 0\n`,
 		`openat\(.*"` + file + `", O_RDONLY`,
 		`openat\(.*"` + file + `\.next", O_WRONLY\|O_CREAT\|O_EXCL\|.*, 0600\) = \d+\n`,
 		`write\(\d+, .*, 64\) += 64\n`,
