@@ -1,0 +1,37 @@
+package rand
+
+import "time"
+
+func heapKiB() (float64, string) {
+	bytes, err := heapOfShards(16)
+	if err != nil {
+		return notHere, err.Error()
+	}
+	return bytes / 1024, ""
+}
+
+// allocationRows bound what a Read of that size leaves on the heap. A Generate makes
+// a key schedule and a stream, which small Reads share. As package testing
+// counts, rounded down, that is no allocation.
+func allocationRows(name string, size int, pause time.Duration) []guardRow {
+	measure := func() (allocs, bytes float64) {
+		buf := make([]byte, size)
+		lim := counterLimits()
+		return garbage(5000, func() {
+			if pause > 0 && lim != nil {
+				wait(pause, lim)
+			}
+			Read(buf)
+		})
+	}
+	return []guardRow{
+		{name: "allocations, " + name, must: 0.99, aim: 0, exact: true, measure: func() (float64, string) {
+			allocs, _ := measure()
+			return allocs, ""
+		}},
+		{name: "garbage, B per byte, " + name, must: 0.25, aim: 0, measure: func() (float64, string) {
+			_, bytes := measure()
+			return bytes / float64(size), ""
+		}},
+	}
+}

@@ -1,0 +1,204 @@
+package rand
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	cryptorand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"runtime"
+	"sync/atomic"
+	"testing"
+)
+
+// An impl fills b n times. The loop is inside, so that the call is a direct one.
+type impl struct {
+	name string
+	loop func(b []byte, n int)
+}
+
+var (
+	ours = impl{"clonerand", func(b []byte, n int) {
+		for range n {
+			Read(b)
+		}
+	}}
+	theirs = impl{"crypto", func(b []byte, n int) {
+		for range n {
+			cryptorand.Read(b)
+		}
+	}}
+	// rawCTR is the limit of the machine: the cipher alone, one key for everything.
+	rawCTR = impl{"aesctr", func(b []byte, n int) {
+		block, err := aes.NewCipher(make([]byte, keyLen))
+		if err != nil {
+			panic(err)
+		}
+		stream := cipher.NewCTR(block, make([]byte, blockLen))
+		for range n {
+			stream.XORKeyStream(b, b)
+		}
+	}}
+)
+
+var readSizes = []int{16, 32, 64, 256, 1 << 10, 4 << 10, 64 << 10, 1 << 20}
+
+// p256Order is the order of the curve P-256 (SP 800-186, 3.2.1.3).
+var p256Order, _ = new(big.Int).SetString("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551", 16)
+
+func BenchmarkRead(b *testing.B) {
+	eachRead(b, func(b *testing.B, size int, i impl) { i.loop(make([]byte, size), b.N) })
+}
+
+func BenchmarkReadParallel(b *testing.B) {
+	eachRead(b, func(b *testing.B, size int, i impl) {
+		together(runtime.GOMAXPROCS(0), b.N, size, i.loop)
+	})
+}
+
+func eachRead(b *testing.B, run func(b *testing.B, size int, i impl)) {
+	for _, size := range readSizes {
+		for _, i := range []impl{ours, theirs, rawCTR} {
+			b.Run(fmt.Sprintf("size=%d/impl=%s", size, i.name), func(b *testing.B) {
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				run(b, size, i)
+			})
+		}
+	}
+}
+
+// BenchmarkScale shows whether there is a lock or a cache line that all goroutines
+// share: then more of them than there are CPUs would slow each other down. homes is
+// on how many shards that many goroutines start to look for one that is free.
+func BenchmarkScale(b *testing.B) {
+	for procs := 1; procs <= 64; procs *= 2 {
+		for _, i := range []impl{ours, theirs} {
+			b.Run(fmt.Sprintf("procs=%d/impl=%s", procs, i.name), func(b *testing.B) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+				b.SetBytes(16)
+				b.ReportAllocs()
+				together(procs, b.N, 16, i.loop)
+				if i.name == ours.name {
+					b.ReportMetric(float64(homesOf(procs)), "homes")
+				}
+			})
+		}
+	}
+}
+
+// homesOf counts the shards that so many goroutines, alive at the same time, use
+// when none has to give way to another.
+func homesOf(goroutines int) int {
+	r := newReaderOn(thisHost())
+	done, leave := make(chan bool), make(chan bool)
+	for range goroutines {
+		go func() {
+			r.Read(make([]byte, 16))
+			done <- true
+			<-leave
+		}()
+		<-done
+	}
+	close(leave)
+	return shardsInUse(r)
+}
+
+func shardsInUse(r *reader) (n int) {
+	shards := r.fleet.Load().shards
+	for i := range shards {
+		if shards[i].Load() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// BenchmarkSameHome is the worst that the choice of shards can do: two goroutines
+// that both begin at the same one and do nothing but read.
+func BenchmarkSameHome(b *testing.B) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		b.Skip("one CPU: two goroutines do not run at the same time")
+	}
+	b.SetBytes(16)
+	b.ReportAllocs()
+	for range 1000 {
+		r := newReaderOn(thisHost())
+		here, start := make(chan bool), make(chan bool)
+		var left atomic.Int32
+		left.Store(2)
+		for range 2 {
+			go func() {
+				buf := make([]byte, 16, 256)
+				r.Read(buf) // from the frame that the timed reads come from
+				here <- true
+				if <-start {
+					for range b.N / 2 {
+						r.Read(buf)
+					}
+				}
+				if left.Add(-1) == 0 {
+					close(here)
+				}
+			}()
+			<-here
+		}
+		same := shardsInUse(r) == 1
+		b.ResetTimer()
+		start <- same
+		start <- same
+		<-here
+		if same {
+			return
+		}
+	}
+	b.Fatal("two goroutines with the same home were not found")
+}
+
+func BenchmarkText(b *testing.B) {
+	both(b, 16, func() { Text() }, func() { cryptorand.Text() })
+}
+
+func BenchmarkInt(b *testing.B) {
+	both(b, 32,
+		func() { Int(Reader, p256Order) },
+		func() { cryptorand.Int(cryptorand.Reader, p256Order) })
+}
+
+func BenchmarkPrime(b *testing.B) {
+	both(b, 32,
+		func() { Prime(Reader, 256) },
+		func() { cryptorand.Prime(cryptorand.Reader, 256) })
+}
+
+func BenchmarkUint64(b *testing.B) {
+	g, err := New(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var x [8]byte
+	both(b, 8,
+		func() { g.Uint64() },
+		func() {
+			cryptorand.Read(x[:])
+			binary.LittleEndian.Uint64(x[:])
+		})
+}
+
+// both runs a function of this package beside what crypto/rand has in its place.
+func both(b *testing.B, bytes int64, ours, theirs func()) {
+	b.Helper()
+	for _, i := range []struct {
+		name string
+		call func()
+	}{{"clonerand", ours}, {"crypto", theirs}} {
+		b.Run("impl="+i.name, func(b *testing.B) {
+			b.SetBytes(bytes)
+			b.ReportAllocs()
+			for b.Loop() {
+				i.call()
+			}
+		})
+	}
+}
