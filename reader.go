@@ -140,7 +140,10 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	}
 	if !isSystem(cfg.Entropy) {
 		c.entropy = cfg.Entropy
-		c.nv, _ = cfg.Entropy.(*NVSeed)
+		var seeded bool
+		if c.nv, seeded = cfg.Entropy.(*NVSeed); seeded && c.nv == nil {
+			return nil, fmt.Errorf("%w: Entropy is a nil *NVSeed: open one with OpenNVSeed", ErrEntropy)
+		}
 	}
 	g := &Generator{conf: c}
 	first := &order{id: 1}
