@@ -45,7 +45,7 @@ func BenchmarkDepleteRead(b *testing.B) {
 }
 
 func BenchmarkPredictionResistance(b *testing.B) {
-	for _, i := range []impl{resistantReads(), theirs} {
+	for _, i := range []impl{resistantReads(), cryptoReads} {
 		b.Run("impl="+i.name, func(b *testing.B) {
 			b.SetBytes(16)
 			b.ReportAllocs()

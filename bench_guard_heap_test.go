@@ -19,7 +19,7 @@ func allocationRows(name string, size int, pause time.Duration) []guardRow {
 		lim := counterLimits()
 		return garbage(5000, func() {
 			if pause > 0 && lim != nil {
-				wait(pause, lim)
+				waitUnused(pause, lim)
 			}
 			Read(buf)
 		})

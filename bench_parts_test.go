@@ -18,7 +18,7 @@ func partsOfRead() []part {
 	o, f := r.start()
 	b := make([]byte, 16)
 	s := newInstance(f.conf)
-	must(s.read(b, o))
+	orPanic(s.read(b, o))
 	free := f.acquire(0)
 	free.lock.unlock()
 	const taken = 8
@@ -59,7 +59,7 @@ func partsOfRead() []part {
 		}},
 		{"Generate of 4 KiB", func(n int) {
 			for range n {
-				must(s.refill(blockLen, o))
+				orPanic(s.refill(blockLen, o))
 			}
 		}},
 		{"two draws", func(n int) {
@@ -80,13 +80,13 @@ func partsOfRead() []part {
 		}},
 		{"seeding", func(n int) {
 			for range n {
-				must(s.seed(o))
+				orPanic(s.seed(o))
 			}
 		}},
 	}
 }
 
-func must(err error) {
+func orPanic(err error) {
 	if err != nil {
 		panic(err)
 	}

@@ -52,9 +52,9 @@ func opsIn(t time.Duration, f func(n int)) int {
 	}
 }
 
-// total is like perOp for operations of very different lengths: the time of all
+// totalPerOp is like perOp for operations of very different lengths: the time of all
 // rounds counts.
-func total(rounds, n int, fs ...func(n int)) []float64 {
+func totalPerOp(rounds, n int, fs ...func(n int)) []float64 {
 	sum := make([]float64, len(fs))
 	for range rounds {
 		for i, f := range fs {
@@ -120,7 +120,7 @@ func afterPause(lim *pauseLimits, pause time.Duration, n int, fs ...func()) []la
 	out := make([]latencies, len(fs))
 	for range n {
 		for i, f := range fs {
-			wait(pause, lim)
+			waitUnused(pause, lim)
 			took := float64(ticksOf(f)) - empty.percentile(50)
 			out[i] = append(out[i], took*toNano)
 		}
@@ -137,8 +137,8 @@ func ticksOf(f func()) uint64 {
 	return cyclesFenced() - start
 }
 
-// wait sleeps where that is exact enough, and otherwise spins.
-func wait(pause time.Duration, lim *pauseLimits) {
+// waitUnused sleeps where that is exact enough, and otherwise spins.
+func waitUnused(pause time.Duration, lim *pauseLimits) {
 	if pause >= 500*time.Microsecond {
 		time.Sleep(pause)
 		return
