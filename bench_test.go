@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 	"runtime"
-	"sync/atomic"
 	"testing"
 )
 
@@ -67,96 +66,6 @@ func eachRead(b *testing.B, run func(b *testing.B, size int, i impl)) {
 			})
 		}
 	}
-}
-
-// BenchmarkScale shows whether there is a lock or a cache line that all goroutines
-// share: then more of them than there are CPUs would slow each other down. homes is
-// on how many shards that many goroutines start to look for one that is free.
-func BenchmarkScale(b *testing.B) {
-	for procs := 1; procs <= 64; procs *= 2 {
-		for _, i := range []impl{ourReads, cryptoReads} {
-			b.Run(fmt.Sprintf("procs=%d/impl=%s", procs, i.name), func(b *testing.B) {
-				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-				b.SetBytes(16)
-				b.ReportAllocs()
-				together(procs, b.N, 16, i.loop)
-				if i.name == ourReads.name {
-					b.ReportMetric(float64(homesOf(procs)), "homes")
-				}
-			})
-		}
-	}
-}
-
-// homesOf counts the shards that so many goroutines, alive at the same time, use
-// when none has to give way to another.
-func homesOf(goroutines int) int {
-	r, other := newReaderOn(thisHost()), newReaderOn(thisHost())
-	done, leave := make(chan bool), make(chan bool)
-	for range goroutines {
-		go func() {
-			b := make([]byte, 16)
-			other.Read(b) // to seed takes a larger stack than the first one, somewhere else
-			r.Read(b)
-			done <- true
-			<-leave
-		}()
-		<-done
-	}
-	close(leave)
-	return shardsInUse(r)
-}
-
-func shardsInUse(r *reader) (n int) {
-	shards := r.fleet.Load().shards
-	for i := range shards {
-		if shards[i].Load() != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// BenchmarkSameHome is the worst that the choice of shards can do: two goroutines
-// that both begin at the same one and do nothing but read.
-func BenchmarkSameHome(b *testing.B) {
-	if runtime.GOMAXPROCS(0) < 2 {
-		b.Skip("one CPU: two goroutines do not run at the same time")
-	}
-	b.SetBytes(16)
-	b.ReportAllocs()
-	for range 1000 {
-		r, other := newReaderOn(thisHost()), newReaderOn(thisHost())
-		here, start := make(chan bool), make(chan bool)
-		var left atomic.Int32
-		left.Store(2)
-		for range 2 {
-			go func() {
-				buf := make([]byte, 16, 256)
-				other.Read(buf) // to seed takes a larger stack than the first one, somewhere else
-				r.Read(buf)     // from the frame that the timed reads come from
-				here <- true
-				if <-start {
-					for range b.N / 2 {
-						r.Read(buf)
-					}
-				}
-				if left.Add(-1) == 0 {
-					close(here)
-				}
-			}()
-			<-here
-		}
-		same := shardsInUse(r) == 1
-		b.ResetTimer()
-		start <- same
-		start <- same
-		<-here
-		if same {
-			return
-		}
-	}
-	b.Fatal("two goroutines with the same home were not found")
 }
 
 func BenchmarkText(b *testing.B) {
