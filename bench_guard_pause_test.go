@@ -52,14 +52,16 @@ func pauseRatio(pause time.Duration, figure func(latencies) float64) func() (flo
 			calls = append(calls, i.call)
 		}
 		ours, theirs, draws := math.Inf(1), math.Inf(1), math.Inf(1)
+		middle := [2]float64{math.Inf(1), math.Inf(1)}
 		for range blocks {
 			l := afterPause(lim, pause, perBlock, calls...)
 			ours, theirs = min(ours, figure(l[0])), min(theirs, figure(l[1]))
 			draws = min(draws, l[2].mean())
+			middle = [2]float64{min(middle[0], l[0].percentile(50)), min(middle[1], l[1].percentile(50))}
 		}
 		counted := ours - max(0, draws-drawsThere)
 		return counted / theirs, fmt.Sprintf(
-			"(%.0f ns, %.0f ns: %.2f; two draws here take %.0f ns, counted as %.0f)",
-			ours, theirs, ours/theirs, draws, min(draws, drawsThere))
+			"(%.0f ns, %.0f ns: %.2f as measured; two draws here take %.0f ns, counted as %.0f; p50 %.0f, %.0f)",
+			ours, theirs, ours/theirs, draws, min(draws, drawsThere), middle[0], middle[1])
 	}
 }

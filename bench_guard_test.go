@@ -181,7 +181,7 @@ func repeated(f func()) func(n int) {
 
 // primeRatio takes all rounds, since how many candidates it takes is chance.
 func primeRatio() (float64, string) {
-	t := totalPerOp(guardRounds, 15,
+	t := totalPerOp(guardRounds, 8,
 		repeated(func() { Prime(Reader, 256) }), repeated(func() { cryptorand.Prime(cryptorand.Reader, 256) }))
 	return t[0] / t[1], fmt.Sprintf("(%.4g us, %.4g us)", t[0]/1e3, t[1]/1e3)
 }

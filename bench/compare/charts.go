@@ -41,6 +41,7 @@ func (r *results) throughput(file string) error {
 	p.X.Tick.Marker = x
 	p.Y.Tick.Marker = decades()
 	p.Add(plotter.NewGrid())
+	p.Legend.Padding = vg.Points(2)
 	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(8), vg.Points(8)
 	for i, peer := range r.alone.peers {
 		points := make(plotter.XYs, len(sizes))
