@@ -1,9 +1,11 @@
 package rand
 
 import (
+	"flag"
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,4 +186,12 @@ func reportSorted(b *testing.B, l latencies) {
 	b.ReportMetric(l.percentile(50), "p50-ns")
 	b.ReportMetric(l.percentile(99), "p99-ns")
 	b.ReportMetric(0, "ns/op") // mostly what is around the calls
+}
+
+// onlyByName skips a benchmark that is no measurement for -bench . to make.
+func onlyByName(b *testing.B, name string) {
+	b.Helper()
+	if !strings.Contains(flag.Lookup("test.bench").Value.String(), name) {
+		b.Skipf("only when asked for: -bench '^Benchmark%s$' -benchtime 1x", name)
+	}
 }

@@ -19,6 +19,7 @@ var writeSpeed = flag.Bool("write-speed", false, "let BenchmarkModel write its t
 //
 //	go test -run '^$' -bench '^BenchmarkModel$' -benchtime 1x . -write-speed
 func BenchmarkModel(b *testing.B) {
+	onlyByName(b, "Model")
 	var page string
 	for b.Loop() {
 		page = modelTables()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,8 @@ var cPeers = []struct{ name, tag, header, pkg string }{
 	{"OpenSSL", "openssl", "openssl/rand.h", "libssl-dev"},
 	{"Mbed TLS", "mbedtls", "mbedtls/ctr_drbg.h", "libmbedtls-dev"},
 }
+
+var errSaid = errors.New("the program that measures has said what is wrong")
 
 // runWithC builds this program with the C peers that can be built here, says which
 // can not and why, and runs it.
@@ -47,7 +50,11 @@ func runWithC() error {
 	run := exec.Command(exe, os.Args[1:]...)
 	run.Env = append(os.Environ(), builtRole+"=1")
 	run.Stdout, run.Stderr = os.Stdout, os.Stderr
-	return run.Run()
+	err = run.Run()
+	if _, said := errors.AsType[*exec.ExitError](err); said {
+		return errSaid
+	}
+	return err
 }
 
 func compiler() (cc, why string) {

@@ -40,7 +40,9 @@ func main() {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "compare:", err)
+		if err != errSaid {
+			fmt.Fprintln(os.Stderr, "compare:", err)
+		}
 		os.Exit(1)
 	}
 }
