@@ -67,7 +67,25 @@ func modelTables() string {
 	sumTable(&out, t, paused, "measured as a whole, after 4 us, slowest 0.5 % left out", whole)
 	fmt.Fprintf(&out, "\nTo find the home shard taken and go on to the next: %.1f ns more.\n",
 		t["the next shard, home taken"]-t["lock and unlock"])
+	fmt.Fprintf(&out, "\nReads of 16 bytes by as many goroutines on as many threads, on %d CPUs: time by number of Reads, nanoseconds:\n\n", runtime.NumCPU())
+	scaleTable(&out)
 	return out.String()
+}
+
+// scaleTable has rounds in which each goroutine does thousands of Reads: the first
+// 256 after a pause fold.
+func scaleTable(out *bytes.Buffer) {
+	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
+	fmt.Fprint(w, "| goroutines\t| clonerand\t| crypto/rand\t|\n|---\t|---\t|---\t|\n")
+	for procs := 1; procs <= 64; procs *= 2 {
+		old := runtime.GOMAXPROCS(procs)
+		t := perOp(40, 2*time.Millisecond+time.Duration(procs)*200*time.Microsecond,
+			func(n int) { together(procs, n, 16, ourReads.loop) },
+			func(n int) { together(procs, n, 16, cryptoReads.loop) })
+		runtime.GOMAXPROCS(old)
+		fmt.Fprintf(w, "| %d\t| %.1f\t| %.1f\t|\n", procs, t[0], t[1])
+	}
+	w.Flush()
 }
 
 // A term is a part that a Read needs once, or that so many Reads share.
