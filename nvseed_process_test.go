@@ -147,32 +147,88 @@ func holdSeed(t testing.TB, path, step string) *exec.Cmd {
 }
 
 func TestNVSeedProcessesExcludeEachOther(t *testing.T) {
-	_, path := newSeed(t)
-	const processes, draws = 8, 1000
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	var wg sync.WaitGroup
-	for range processes {
-		wg.Go(func() {
-			cmd := seedHelper(t, "draw", path, strconv.Itoa(draws))
-			out, err := cmd.Output()
-			if err != nil {
-				t.Error(err)
+	_, onMemory := newSeed(t)
+	onDisk := filepath.Join(t.TempDir(), "seed")
+	if err := CreateNVSeed(onDisk); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, path       string
+		processes, draws int
+	}{
+		{"on memory", onMemory, 8, 1000},
+		{"on disk", onDisk, 4, 50}, // a draw takes longer there, so it is harder to get a turn
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "on memory" && !strings.HasPrefix(c.path, "/dev/shm") {
+				c.draws = 50 // it is a disk as well
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			for line := range strings.Lines(string(out)) {
-				seen[line] = true
+			var mu sync.Mutex
+			seen := map[string]bool{}
+			var wg sync.WaitGroup
+			for range c.processes {
+				wg.Go(func() {
+					cmd := seedHelper(t, "draw", c.path, strconv.Itoa(c.draws))
+					out, err := cmd.Output()
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					for line := range strings.Lines(string(out)) {
+						seen[line] = true
+					}
+				})
+			}
+			wg.Wait()
+			if want := c.processes * c.draws; len(seen) != want {
+				t.Errorf("%d distinct outputs of %d", len(seen), want)
+			}
+			openSeed(t, c.path)
+			if got := strings.Join(folder(t, filepath.Dir(c.path)), " "); got != "seed seed.lock" {
+				t.Errorf("the folder holds %s", got)
 			}
 		})
 	}
-	wg.Wait()
-	if len(seen) != processes*draws {
-		t.Errorf("%d distinct outputs of %d", len(seen), processes*draws)
+}
+
+// Nobody keeps the others out by drawing again and again.
+func TestNVSeedEverybodyGetsATurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seed")
+	if err := CreateNVSeed(path); err != nil {
+		t.Fatal(err)
 	}
-	openSeed(t, path)
-	if got := strings.Join(folder(t, filepath.Dir(path)), " "); got != "seed seed.lock" {
-		t.Errorf("the folder holds %s", got)
+	s := openSeed(t, path)
+	for range 3 {
+		cmd := seedHelper(t, "draw", path, "1000000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	}
+	for range 3 { // and in this process
+		ended := make(chan bool)
+		defer func() { <-ended }()
+		busy := *s
+		stop := time.Now().Add(2 * time.Second)
+		go func() {
+			defer close(ended)
+			for time.Now().Before(stop) {
+				if _, err := busy.Read(make([]byte, 48)); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+	}
+	longest := time.Duration(0)
+	for range 20 {
+		start := time.Now()
+		mustDraw(t, s, 48, "")
+		longest = max(longest, time.Since(start))
+	}
+	t.Logf("longest wait %v", longest)
+	if longest > 1500*time.Millisecond {
+		t.Errorf("a draw had to wait for %v", longest)
 	}
 }
 
