@@ -96,9 +96,8 @@ type request struct {
 	taken  int
 }
 
-// begin starts a request without additional input. Between begin and end the
-// state is still the old one; a request whose output must not be used may be
-// dropped without end, if the state is seeded anew before its next use.
+// begin starts a request without additional input. Until end the state is still
+// the old one.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
 	return request{stream: cipher.NewCTR(newAES(d.key[:]), d.v[:])}
