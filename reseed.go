@@ -14,13 +14,10 @@ func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 // reseed draws once for all shards; each seeds itself before its next use, from
 // the system and with this draw in its additional input.
 func (r *reader) reseed(perso []byte) error {
-	o := r.order.Load()
-	if o == nil {
-		o = r.start()
-	}
+	o, f := r.start()
 	entropy := make([]byte, entropyLen)
 	defer clear(entropy)
-	err := readEntropy(r.conf.Load().host.system, entropy)
+	err := readEntropy(f.conf.host.system, entropy)
 	for !r.order.CompareAndSwap(o, o.chainOn(entropy, perso)) {
 		o = r.order.Load()
 	}
@@ -43,10 +40,10 @@ const minUnique = 16
 // perso of 16 bytes or more that no other clone has. With less it returns
 // ErrCloned.
 func (g *Generator) Reseed(perso []byte) error {
-	s := g.acquire()
-	if s == nil {
+	if g.conf == nil {
 		return errNoGenerator
 	}
+	s := g.acquire()
 	defer s.lock.unlock()
 	o := g.order.Load()
 	for !g.order.CompareAndSwap(o, o.chainOn(perso)) {

@@ -2,8 +2,6 @@ package rand
 
 import (
 	"encoding/binary"
-	"fmt"
-	"strings"
 	"sync/atomic"
 )
 
@@ -13,20 +11,6 @@ type signal struct {
 	memory []uint64 // the mapping (first bytes of it), read with atomic loads only, never unmapped; mixed into the reseed after an event. nil when not used
 	watch  []int    // the words of memory that differ after a clone
 	why    string   // why it is not used and the mend, e.g. "/dev/vmclock0: permission denied; add the udev rule of docs/hooks.md"; "" when used
-}
-
-// value shows the watched words for people, e.g. "17 at byte 16, 3 at byte 104", or why there are none.
-// Every layout is little-endian, so the words, which are loaded in the CPU's own order, are decoded here.
-func (s *signal) value() string {
-	if s.why != "" {
-		return s.why
-	}
-	b := loadBytes(s.memory)
-	var words []string
-	for _, w := range s.watch {
-		words = append(words, fmt.Sprintf("%d at byte %d", binary.LittleEndian.Uint64(b[8*w:]), 8*w))
-	}
-	return strings.Join(words, ", ")
 }
 
 // loadBytes copies memory that others may be writing: word by word, with atomic loads, so that the race

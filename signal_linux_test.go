@@ -74,8 +74,8 @@ func TestVMClockLayoutDecidesWhatIsWatched(t *testing.T) {
 			if len(s.memory) != 14 {
 				t.Errorf("%d words are mixed into a reseed, want 14", len(s.memory))
 			}
-			if want := "17 at byte 16"; !strings.HasPrefix(s.value(), want) {
-				t.Errorf("value() = %q, want %q first", s.value(), want)
+			if got, want := s.inspect().Detail, "watched, value 17"; !strings.HasPrefix(got, want) {
+				t.Errorf("the report says %q, want %q first", got, want)
 			}
 		})
 	}
@@ -203,7 +203,7 @@ func TestEnvironmentLeavesASignalOutOrNamesAFile(t *testing.T) {
 }
 
 // Somebody else, who has the file mapped or writes to it, is seen by a plain load.
-func TestAnUnmappedWriterIsSeenThroughTheMapping(t *testing.T) {
+func TestAWriteToTheFileIsSeenThroughTheMapping(t *testing.T) {
 	path := writeSignalFile(t, make([]byte, 64))
 	s := openGenerationFileAt(path)
 	checkSignal(t, s, []int{0}, "")
@@ -211,8 +211,8 @@ func TestAnUnmappedWriterIsSeenThroughTheMapping(t *testing.T) {
 		if err := writeAt(path, 0, binary.LittleEndian.AppendUint64(nil, i)); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := s.value(), fmt.Sprintf("%d at byte 0", i); got != want {
-			t.Fatalf("value() = %q after a write, want %q", got, want)
+		if got := littleEndian(atomic.LoadUint64(&s.memory[0])); got != i {
+			t.Fatalf("the counter is %d after a write of %d", got, i)
 		}
 	}
 	if err := os.Remove(path); err != nil { // the mapping keeps the file
@@ -304,7 +304,7 @@ func FuzzSignalFile(f *testing.F) {
 				t.Errorf("%d bytes: %+v", len(content), s)
 			}
 			if s.memory != nil {
-				_ = s.value()
+				_ = s.inspect()
 				unmapSignal(s.memory)
 			}
 		}

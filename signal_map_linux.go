@@ -85,7 +85,7 @@ func trusted(st *unix.Stat_t, euid int) error {
 	case st.Mode&0o022 != 0: // the group bits hold the mask of an access control list too
 		return fmt.Errorf("is writable by others (mode %04o); chmod go-w", st.Mode&0o7777)
 	case st.Size < signalFileSize:
-		return fmt.Errorf("has %d bytes, fewer than %d", st.Size, signalFileSize)
+		return fmt.Errorf("has %d bytes, fewer than %d; delete it and run clonerand signal init", st.Size, signalFileSize)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func parseVMClock(b []byte) (watch []int, err error) {
 		return nil, fmt.Errorf("is no VMClock page (magic %#08x)", magic)
 	}
 	if version := binary.LittleEndian.Uint16(b[8:]); version != vmclockVersion {
-		return nil, fmt.Errorf("VMClock version %d is unknown here; only 1 is understood", version)
+		return nil, fmt.Errorf("VMClock version %d is unknown here (only 1 is known)", version)
 	}
 	size := binary.LittleEndian.Uint32(b[4:])
 	if size < 8*(vmclockFlags+1) {

@@ -15,6 +15,8 @@ const usage = `usage: clonerand [command]
 clonerand                    show what protects this process here, then fork and compare
 clonerand read [-n BYTES] [-hex]
                              write random bytes to standard output
+clonerand seed create|check|advance FILE
+                             a nonvolatile seed, for machines without an entropy source
 clonerand signal init [FILE]
 clonerand signal bump [-id HEX | -id-file F] [FILE]
 clonerand signal status [FILE]
@@ -28,6 +30,7 @@ type command func(args []string, stdout, stderr io.Writer) int
 
 var commands = map[string]command{
 	"read":   readCommand,
+	"seed":   seedCommand,
 	"signal": signalCommand,
 }
 

@@ -6,12 +6,14 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"github.com/clonerand/rand"
 )
 
 // reportCommand prints what protects this process here, then forks it for real and compares what parent and child
 // read. It returns 0 only where they differ (or where this command has no way to fork, and says so).
 func reportCommand(_ []string, stdout, stderr io.Writer) int {
-	printProtections(stdout, inspect(100*time.Millisecond))
+	printProtections(stdout, rand.Inspect(100*time.Millisecond))
 	fmt.Fprintln(stdout)
 
 	var parent, child forkedBytes
@@ -32,7 +34,7 @@ type forkedBytes struct {
 	bytes [1024]byte
 }
 
-func printProtections(w io.Writer, rows []protection) {
+func printProtections(w io.Writer, rows []rand.Protection) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		state := "no"

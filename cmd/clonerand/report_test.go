@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clonerand/rand"
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestProtectionsAreAnAlignedTableWithMends(t *testing.T) {
 	var out bytes.Buffer
-	printProtections(&out, []protection{
+	printProtections(&out, []rand.Protection{
 		{Name: "fork", Active: true, Detail: "a page that the kernel wipes"},
 		{Name: "generation file", Detail: "/run/clonerand/generation: not there", Mend: "clonerand signal init"},
 	})

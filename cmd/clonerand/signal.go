@@ -125,8 +125,8 @@ func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
 			return failed(stderr, err)
 		}
 	}
-	var rows []protection
-	for _, row := range inspect(0) {
+	var rows []rand.Protection
+	for _, row := range rand.Inspect(0) {
 		switch row.Name {
 		case "vmclock", "sysgenid", "generation file":
 			rows = append(rows, row)
@@ -135,13 +135,10 @@ func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
 	printProtections(stdout, rows)
 	path := generationFile(flags.Arg(0))
 	generation, id, err := readGeneration(path)
-	switch {
-	case err == nil:
+	if err == nil {
 		fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
-	case flags.NArg() > 0:
+	} else if flags.NArg() > 0 { // else the table says it
 		return failed(stderr, err)
-	default:
-		fmt.Fprintln(stdout, err)
 	}
 	return 0
 }
