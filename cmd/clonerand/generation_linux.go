@@ -11,11 +11,12 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/clonerand/rand"
 	"golang.org/x/sys/unix"
 )
 
-// initGeneration makes a generation file of zeros. A file that is there, and that processes would use, is left
-// alone: they may have mapped it already.
+// initGeneration makes a generation file. A file that is there, and that processes would use, is left alone: they
+// may have mapped it already.
 func initGeneration(path string) (created bool, err error) {
 	dir := filepath.Dir(path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -40,13 +41,18 @@ func initGeneration(path string) (created bool, err error) {
 
 // createWhole makes the file under another name and links it into its place, so that nobody ever maps a file that
 // is shorter, and nothing is replaced.
+//
+// The counter starts at a random number: a process that is checkpointed on one machine, or before a reboot, and
+// restored where the file is another one must not find the number that it knows.
 func createWhole(dir, path string) error {
+	var content [generationSize]byte
+	rand.Read(content[:])
 	f, err := os.CreateTemp(dir, ".generation-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(make([]byte, generationSize))
+	_, err = f.Write(content[:])
 	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close(), os.Link(f.Name(), path))
 }
 

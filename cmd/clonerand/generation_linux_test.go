@@ -28,11 +28,22 @@ func signalRun(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
-func newGeneration(t *testing.T) string {
+// newGeneration makes a file; its generation starts anywhere.
+func newGeneration(t *testing.T) (path string, start uint64) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "generation")
+	path = filepath.Join(t.TempDir(), "generation")
 	signalRun(t, 0, "init", path)
-	return path
+	content, _ := readFile(t, path)
+	return path, binary.LittleEndian.Uint64(content)
+}
+
+// A process restored on another machine must not find the number that it knows from its own.
+func TestTwoFilesStartAtDifferentGenerations(t *testing.T) {
+	_, a := newGeneration(t)
+	_, b := newGeneration(t)
+	if a-b+1000 < 2000 {
+		t.Errorf("one starts at %d, the other at %d", a, b)
+	}
 }
 
 func TestInitMakesTheFileAndItsFolder(t *testing.T) {
@@ -55,7 +66,7 @@ func TestInitMakesTheFileAndItsFolder(t *testing.T) {
 }
 
 func TestInitLeavesAFileThatIsThere(t *testing.T) {
-	path := newGeneration(t)
+	path, _ := newGeneration(t)
 	signalRun(t, 0, "bump", "-id", "0102", path)
 	before, inode := readFile(t, path)
 	out, _ := signalRun(t, 0, "init", path)
@@ -121,6 +132,14 @@ func TestAFileThatProcessesWouldNotUseIsRefused(t *testing.T) {
 					t.Errorf("signal %s: %s, want %q", args[0], got, why)
 				}
 			}
+			// And the package does not use it, and the report says why.
+			why, _, _ := strings.Cut(strings.Replace(c.why, "is a directory", "is not a regular file", 1), ";")
+			cmd := exec.Command(program(t))
+			cmd.Env = append(os.Environ(), "CLONERAND_GENERATION="+path)
+			out, err := cmd.Output()
+			if want := "generation file     no   " + path + ": " + why; err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%v, the report is\n%swant %q in it", err, out, want)
+			}
 		})
 	}
 	missing := filepath.Join(t.TempDir(), "generation")
@@ -130,16 +149,16 @@ func TestAFileThatProcessesWouldNotUseIsRefused(t *testing.T) {
 }
 
 func TestBumpCountsAndPublishesTheIdentity(t *testing.T) {
-	path := newGeneration(t)
+	path, start := newGeneration(t)
 	_, inode := readFile(t, path)
 	idFile := filepath.Join(t.TempDir(), "id")
 	if err := os.WriteFile(idFile, []byte("vm-17 restored at noon"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	signalRun(t, 0, "bump", "-id", "c0ffee", path)
-	checkGeneration(t, path, 1, "\xc0\xff\xee")
+	checkGeneration(t, path, start+1, "\xc0\xff\xee")
 	signalRun(t, 0, "bump", "-id-file", idFile, path)
-	checkGeneration(t, path, 2, "vm-17 restored at noon")
+	checkGeneration(t, path, start+2, "vm-17 restored at noon")
 	signalRun(t, 0, "bump", path)
 	first, _ := readFile(t, path)
 	signalRun(t, 0, "bump", path)
@@ -153,13 +172,13 @@ func TestBumpCountsAndPublishesTheIdentity(t *testing.T) {
 		t.Error("bump replaced the file")
 	}
 	out, _ := signalRun(t, 0, "status", path)
-	if want := fmt.Sprintf("%s: generation 4, identity %x\n", path, second[8:]); !strings.HasSuffix(out, want) {
+	if want := fmt.Sprintf("%s: generation %d, identity %x\n", path, start+4, second[8:]); !strings.HasSuffix(out, want) {
 		t.Errorf("status says %q, want %q at its end", out, want)
 	}
 }
 
 func TestBumpsAtOnceAllCount(t *testing.T) {
-	path := newGeneration(t)
+	path, start := newGeneration(t)
 	atOnce(30, func(i int) { // real processes
 		id := strings.Repeat(fmt.Sprintf("%02x", i+1), 56)
 		if out, err := exec.Command(program(t), "signal", "bump", "-id", id, path).CombinedOutput(); err != nil {
@@ -174,8 +193,8 @@ func TestBumpsAtOnceAllCount(t *testing.T) {
 		}
 	})
 	generation, id, err := readGeneration(path)
-	if err != nil || generation != 30+8*200 {
-		t.Errorf("generation %d, %v, want %d", generation, err, 30+8*200)
+	if err != nil || generation != start+30+8*200 {
+		t.Errorf("generation %d, %v, want %d", generation, err, start+30+8*200)
 	}
 	if !bytes.Equal(id[:], bytes.Repeat(id[:1], identitySize)) {
 		t.Errorf("the identity is a mixture: %x", id)
@@ -185,7 +204,7 @@ func TestBumpsAtOnceAllCount(t *testing.T) {
 // Anybody who can read the file can lock it. A bump waits for a lock, so that identities are not mixed, but only for
 // a second, and then counts all the same.
 func TestABumpWaitsForALockButNotForEver(t *testing.T) {
-	path := newGeneration(t)
+	path, start := newGeneration(t)
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +233,7 @@ func TestABumpWaitsForALockButNotForEver(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("a bump waits for the lock for ever")
 	}
-	checkGeneration(t, path, 4, "\x01")
+	checkGeneration(t, path, start+4, "\x01")
 }
 
 func TestAddingAtOnceLosesNothing(t *testing.T) {
@@ -231,7 +250,7 @@ func TestAddingAtOnceLosesNothing(t *testing.T) {
 
 // Whoever has seen generation n finds no word of an identity older than n.
 func TestAReaderNeverTakesAnOldIdentityForANewGeneration(t *testing.T) {
-	path := newGeneration(t)
+	path, first := newGeneration(t)
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +268,7 @@ func TestAReaderNeverTakesAnOldIdentityForANewGeneration(t *testing.T) {
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		for seen := uint64(0); !stop.Load(); {
-			n := littleEndian(atomic.LoadUint64(&words[0]))
+			n := littleEndian(atomic.LoadUint64(&words[0])) - first
 			if n == seen {
 				continue
 			}
@@ -282,7 +301,7 @@ func TestAReaderNeverTakesAnOldIdentityForANewGeneration(t *testing.T) {
 
 // The whole way: a process that uses the package notices the bump of another.
 func TestAProcessNoticesABump(t *testing.T) {
-	path := newGeneration(t)
+	path, _ := newGeneration(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -31,8 +31,8 @@ that uses the package and has found the file reseeds at its next Read after a bu
 its first Read; so run init early after the boot, and never delete or replace the file: who has mapped it would
 not see the new one.
 
-init    makes the file and its folder, 64 bytes that only root (or the user who runs it) can write. A file that
-        is there stays as it is.
+init    makes the file and its folder, 64 bytes that only root (or the user who runs it) can write; the generation
+        starts at a random number. A file that is there stays as it is.
 bump    says that this machine was cloned, restored or resumed: it writes an identity and then counts the
         generation up. Run it in a resume hook, before anything that needs random bytes.
 status  shows every clone signal of this machine and its value.
