@@ -34,6 +34,7 @@ func forkHelper() {
 	// runtime's locks. The thread is not locked: a child that inherits a request to
 	// give way would wait for another one to take over.
 	debug.SetGCPercent(-1)
+	dieWithParent()
 	if name == "locks" {
 		forkLocksMain(guard)
 	} else {
@@ -124,6 +125,7 @@ func (f *forker) forkInto(flags uintptr, tid int, child func()) (pid int) {
 		case errno != 0:
 			f.exit(3, "fork: "+errno.Error())
 		case pid == 0:
+			dieWithParent()
 			child()
 			f.exit(0, "")
 		}
@@ -155,6 +157,11 @@ func (f *forker) exit(code int, why string) {
 		rawWrite(2, []byte(why+"\n"))
 	}
 	unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(code), 0, 0)
+}
+
+// dieWithParent: a process that hangs is not to be left over when the test is killed.
+func dieWithParent() {
+	unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
 }
 
 func rawWrite(fd uintptr, b []byte) bool {
