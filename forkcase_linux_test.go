@@ -148,6 +148,7 @@ func (f *forker) prime() {
 }
 
 func forkCaseMain(name, guard string) {
+	runtime.GOMAXPROCS(1) // other threads are then not at the runtime's locks
 	f := &forker{sizes: []int{16, 40, maxSmall + 100}}
 	source, why := forkGuards[guard]()
 	if source == nil {
@@ -209,12 +210,12 @@ var forkGuards = map[string]func() (read readFunc, why string){
 	},
 	"no counter and no detector": func() (readFunc, string) {
 		h := newHost()
-		h.clones, h.pause = noDetectors(), noCounter()
+		h.clones, h.pause = noDetectors(), counterOff()
 		return newReaderOn(h).Read, ""
 	},
 	"the process ID and no counter": func() (readFunc, string) {
 		h := newHost()
-		h.clones, h.pause = pidOnly(), noCounter()
+		h.clones, h.pause = pidOnly(), counterOff()
 		return newReaderOn(h).Read, ""
 	},
 	"the process ID and the pause detector": func() (readFunc, string) {
@@ -265,8 +266,8 @@ func oneShard(r *reader) *reader {
 // streamInMemory is an entropy source that is copied with the process.
 func streamInMemory() *mathrand.ChaCha8 { return mathrand.NewChaCha8([32]byte{1}) }
 
-// noCounter is a detector on a machine without a usable counter.
-func noCounter() *pauseDetector {
+// counterOff is a detector on a machine without a usable counter.
+func counterOff() *pauseDetector {
 	p := new(pauseDetector)
 	p.limits.Store(&pauseLimits{why: "switched off for a test"})
 	return p

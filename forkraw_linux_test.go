@@ -29,16 +29,14 @@ func forkHelper() {
 		return
 	}
 	name, guard, _ := strings.Cut(role, "/")
-	// A forked child has one thread only, and a collection would wait for the others. With
-	// one P the other threads of this process have nothing to do that takes the
-	// runtime's locks. The thread is not locked: a child that inherits a request to
-	// give way would wait for another one to take over.
+	// A forked child has one thread only, and a collection would wait for the others. The
+	// thread is not locked to its goroutine: a child that inherits a request to give way
+	// would then wait for another one to take over.
 	debug.SetGCPercent(-1)
 	dieWithParent()
 	if name == "locks" {
 		forkLocksMain(guard)
 	} else {
-		runtime.GOMAXPROCS(1)
 		forkCaseMain(name, guard)
 	}
 	os.Exit(0)
@@ -194,5 +192,3 @@ func parseRecords(b []byte) (records []record, err error) {
 	}
 	return records, nil
 }
-
-func forkLocksMain(guard string) {}
