@@ -83,6 +83,8 @@ type randomness struct {
 	// reseedDraws is how often the Read after a Reseed seeds: a Generator is seeded by
 	// Reseed itself, while the default reader's shards seed before their next use.
 	reseedDraws int
+
+	largeReseeds bool // every 64 KiB of a large Read starts with a seeding of its own
 }
 
 // bothKinds are a Generator with its own source, one on the system source, and
@@ -98,7 +100,9 @@ func bothKinds(t testing.TB) []randomness {
 		host func(*countingSource) *host
 	}{{"default reader", quietHost}, {"default reader without a counter", foldingHost}} {
 		s := newSource(c.name)
-		kinds = append(kinds, readerKind(c.name, newReaderOn(c.host(s)), s))
+		x := readerKind(c.name, newReaderOn(c.host(s)), s)
+		x.largeReseeds = x.name == "default reader without a counter"
+		kinds = append(kinds, x)
 	}
 	return kinds
 }
