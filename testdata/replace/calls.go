@@ -152,12 +152,12 @@ var calls = []call{
 	{"x509.CreateCertificateRequest", true, false, func(r io.Reader) ([]byte, error) {
 		return x509.CreateCertificateRequest(r, new(x509.CertificateRequest), ecKey)
 	}},
-	{"tls client, Config.Rand set", true, false, clientHello},
+	{"tls client, Config.Rand set", true, false, func(r io.Reader) ([]byte, error) { return clientHello(r) }},
 	{"tls client, Config.Rand nil", false, false, func(io.Reader) ([]byte, error) { return clientHello(nil) }},
-	{"tls server, Config.Rand set", true, false, func(r io.Reader) ([]byte, error) { return serverFlight(r) }},
-	{"tls server, Config.Rand nil", false, false, func(io.Reader) ([]byte, error) { return serverFlight(nil) }},
+	{"tls server, Config.Rand set", true, false, func(r io.Reader) ([]byte, error) { return serverFlight(r, hello) }},
+	{"tls server, Config.Rand nil", false, false, func(io.Reader) ([]byte, error) { return serverFlight(nil, hello) }},
 	{"tls server, without ML-KEM", true, false, func(r io.Reader) ([]byte, error) {
-		return serverFlight(r, tls.X25519, tls.CurveP256)
+		return serverFlight(r, helloP256, tls.CurveP256)
 	}},
 	{"(*big.Int).Rand, math/rand on the Reader", true, true, func(r io.Reader) ([]byte, error) {
 		return new(big.Int).Rand(mathrand.New(source{r}), modulus).Bytes(), nil

@@ -16,23 +16,28 @@ var (
 		Certificate: [][]byte{must(certificate(cryptorand.Reader, big.NewInt(1)))},
 		PrivateKey:  ecKey,
 	}
-	hello = must(clientHello(nil))
+	hello     = must(clientHello(nil))
+	helloP256 = must(clientHello(nil, tls.CurveP256))
 )
 
 // clientHello is the first message of a client: its random, its session ID and its
 // key shares.
-func clientHello(r io.Reader) ([]byte, error) {
+func clientHello(r io.Reader, curves ...tls.CurveID) ([]byte, error) {
 	c := new(script)
-	return c.sent(tls.Client(c, &tls.Config{Rand: r, ServerName: "localhost"}))
+	return c.sent(tls.Client(c, &tls.Config{Rand: r, ServerName: "localhost", CurvePreferences: curves}))
 }
 
 // serverFlight is all that a server says before it has to hear from the client
 // again: its random, its key share and, under a key that follows from these, its
 // signature.
-func serverFlight(r io.Reader, curves ...tls.CurveID) ([]byte, error) {
+func serverFlight(r io.Reader, hello []byte, curves ...tls.CurveID) ([]byte, error) {
 	c := new(script)
 	c.in.Write(hello)
-	return c.sent(tls.Server(c, &tls.Config{Rand: r, Certificates: []tls.Certificate{identity}, CurvePreferences: curves}))
+	flight, err := c.sent(tls.Server(c, &tls.Config{Rand: r, Certificates: []tls.Certificate{identity}, CurvePreferences: curves}))
+	if err == nil && len(flight) < len(identity.Certificate[0]) {
+		err = errors.New("the server asked for another hello")
+	}
+	return flight, err
 }
 
 // script is a connection whose other end said all at once what it has to say.
