@@ -37,7 +37,7 @@ func neverPaused() *pauseDetector {
 // newReaderOn is a default Reader on the given machine.
 func newReaderOn(h *host) *reader {
 	r := new(reader)
-	r.conf.Store(&config{host: h, interval: defaultReseedInterval})
+	r.fleet.Store(newFleet(&config{host: h, interval: defaultReseedInterval}))
 	return r
 }
 
