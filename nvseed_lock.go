@@ -28,9 +28,7 @@ var gate forkLock
 
 func enterGate() bool {
 	forks := thisHost().clones.current().forks
-	if w := gate.word.Load(); w != 0 && gate.abandoned(forks) {
-		gate.word.CompareAndSwap(w, 0)
-	}
+	gate.freeAbandoned(forks)
 	return gate.tryLock(forks)
 }
 
