@@ -50,7 +50,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	if testing.Short() || raceEnabled {
-		size = min(size, 256e6)
+		size = min(size, 100e6)
 	}
 	s := newSoak(t, size)
 	s.run()

@@ -97,6 +97,9 @@ func TestOutputPassesStatistics(t *testing.T) {
 	}
 	check("rngtest", rngtest)
 	check("ent", ent)
+	if testing.Short() {
+		return // dieharder takes half a minute
+	}
 	for number, name := range quick {
 		check("dieharder "+name, func(t *testing.T, source io.Reader) []string { return dieharder(t, source, number) })
 	}
