@@ -70,8 +70,10 @@ var quick = map[int]string{
 }
 
 // dieharder says FAILED of a p-value under 10^-6. So that this is no verdict yet, a
-// test has to fail twice, with fresh bytes: the largest has 26 p-values, and fails
-// twice with a chance of (26 x 2 x 10^-6)^2, 3 x 10^-9.
+// test has to fail twice, with fresh bytes. The largest has 26 p-values, and fails
+// twice with a chance of (26 x 2 x 10^-6)^2, 3 x 10^-9; its p-values hang together, and were
+// WEAK seven times as often as they should be, but with ten times as many failures, too,
+// it is 3 x 10^-7.
 func dieharder(t *testing.T, source io.Reader, test int) (complaints []string) {
 	for range 2 {
 		report := pipeInto(t, source, "dieharder", "-g", "200", "-p", "20", "-d", strconv.Itoa(test))
