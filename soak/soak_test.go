@@ -207,7 +207,7 @@ func (s *soak) fork() {
 	child, err := forkAndRead(s.sources, size)
 	if err != nil {
 		// A thread of the runtime that nobody asked for, as the scavenger's, may have held
-		// a lock at the fork. It does not twice in a row: seen never in 10,000 forks.
+		// a lock at the fork. It does not twice in a row: seen never in 4,000 forks.
 		s.lost++
 		child, err = forkAndRead(s.sources, size)
 	}
