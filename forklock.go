@@ -26,6 +26,14 @@ func (l *forkLock) abandoned(forks uint64) bool {
 	return w != 0 && w != forks+1
 }
 
+// freeAbandoned opens a lock that was abandoned. It is for locks that guard nothing
+// in memory; what a holder may have left half changed is replaced instead.
+func (l *forkLock) freeAbandoned(forks uint64) {
+	if w := atomic.LoadUint64(&l.word); w != 0 && w != forks+1 {
+		atomic.CompareAndSwapUint64(&l.word, w, 0)
+	}
+}
+
 // backOff waits for a holder that lives. It parks on no lock, so that after a fork
 // every goroutine gets to look at the fork detectors again.
 func backOff(try int) {
