@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clonerand/rand/internal/vmring"
+)
+
+// finding is what the comparison of clones says about one generator.
+type finding struct {
+	generator string
+	reads     int           // after the restore, of the clone with the fewest
+	equal     int           // blocks that are not the first of their value, among all clones
+	shortest  time.Duration // how far the counter moved over the pause, in the clone and on the CPU
+	longest   time.Duration // where it moved least and most
+}
+
+type block [16]byte
+
+// largest is the largest size of a small read, see the guest. What a larger one had delivered before the
+// pause is in all clones, as it would be in reads of their own.
+const largest = 4 << 10
+
+// compare looks for equal blocks in the reads that ended after the restore. before is the image
+// from which the clones come.
+func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
+	var found []finding
+	index := map[string]int{}
+	seen := map[string]map[block]bool{}
+	reads := map[string][]int{}
+	for i := range before.Logs {
+		name := before.Logs[i].Name
+		if seen[name] == nil {
+			seen[name] = map[block]bool{}
+			reads[name] = make([]int, len(clones))
+			index[name] = len(found)
+			found = append(found, finding{generator: name})
+		}
+		f := &found[index[name]]
+		logs := make([]*vmring.LogImage, len(clones))
+		for k, c := range clones {
+			logs[k] = &c.Logs[i]
+		}
+		place, err := restoredAt(logs)
+		if err != nil {
+			return nil, err
+		}
+		// What the counters say and what the host saw must agree: the read under way in the snapshot is the
+		// first that ended later, or the one after, where it had its last reading already.
+		if n := before.Logs[i].Count; place != n && place != n+1 {
+			return nil, fmt.Errorf("%s: by the counters the restore is at read %d, but the snapshot held %d", name, place, n)
+		}
+		for k, l := range logs {
+			for n := place; n < l.Count; n++ {
+				r, err := l.Record(n)
+				if err != nil {
+					return nil, err
+				}
+				if r.Data == nil {
+					return nil, fmt.Errorf("%s: read %d after the restore is overwritten", name, n-place)
+				}
+				skip, err := delivered(&before.Logs[i], r)
+				if err != nil {
+					return nil, err
+				}
+				for at := 0; at+16 <= len(r.Data); at += 16 {
+					b := block(r.Data[at:])
+					if skip != nil && bytes.Equal(b[:], skip[at:at+16]) {
+						continue
+					}
+					if seen[name][b] {
+						f.equal++
+					}
+					seen[name][b] = true
+				}
+				reads[name][k]++
+			}
+			pause, err := moved(l, place, before.Rate)
+			if err != nil {
+				return nil, err
+			}
+			f.longest = max(f.longest, pause)
+			if f.shortest == 0 || pause < f.shortest {
+				f.shortest = pause
+			}
+		}
+	}
+	for i := range found {
+		counts := reads[found[i].generator]
+		found[i].reads = counts[0]
+		for _, n := range counts {
+			found[i].reads = min(found[i].reads, n)
+		}
+	}
+	return found, nil
+}
+
+// restoredAt returns the number of the first read that ended after the restore. Until then the
+// counter's values are the same in all clones.
+func restoredAt(logs []*vmring.LogImage) (uint64, error) {
+	var oldest uint64
+	least := logs[0].Count
+	for _, l := range logs {
+		oldest = max(oldest, l.Oldest())
+		least = min(least, l.Count)
+	}
+	for n := oldest; n < least; n++ {
+		var first uint64
+		for k, l := range logs {
+			r, err := l.Record(n)
+			if err != nil {
+				return 0, err
+			}
+			if k == 0 {
+				first = r.End
+			}
+			if r.End == first {
+				continue
+			}
+			if n == oldest && n > 0 {
+				return 0, fmt.Errorf("%s: the reads at the restore are overwritten", l.Name)
+			}
+			return n, nil
+		}
+	}
+	return 0, errors.New("the clones do not differ in one reading of the counter: virtual time, or no restore")
+}
+
+// delivered returns what stood in the place of the read r when the snapshot was taken, where r is a large
+// read that was under way then; otherwise nil.
+func delivered(before *vmring.LogImage, r vmring.Record) ([]byte, error) {
+	if r.Index != before.Count || len(r.Data) <= largest {
+		return nil, nil
+	}
+	old, err := before.Record(r.Index)
+	if err != nil || old.Begin != r.Begin || old.Pos != r.Pos {
+		return nil, err
+	}
+	return old.Data, nil
+}
+
+// moved is how far the counter went from the last read before the restore to the end of the first after.
+func moved(l *vmring.LogImage, place, rate uint64) (time.Duration, error) {
+	if place == 0 || rate == 0 {
+		return 0, nil
+	}
+	last, err := l.Record(place - 1)
+	if err != nil {
+		return 0, err
+	}
+	first, err := l.Record(place)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(float64(first.End-last.End) / float64(rate) * float64(time.Second)), nil
+}
