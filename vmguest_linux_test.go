@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,17 @@ func runVMGuest(console *io.Writer) error {
 	*console = tty
 	if err := vmModules(); err != nil {
 		return err
+	}
+
+	if os.Getenv("CLONERAND_VMTEST_SWAP") != "" {
+		if err := vmResumeOrSwapOn(); err != nil {
+			return err
+		}
+	}
+	if os.Getenv("CLONERAND_VMTEST_FILE") != "" {
+		if out, err := exec.Command("/clonerand", "signal", "init").CombinedOutput(); err != nil {
+			return fmt.Errorf("signal init: %w: %s", err, out)
+		}
 	}
 
 	gens := vmGenerators()
@@ -182,6 +194,26 @@ func vmModules() error {
 		}
 	}
 	return nil
+}
+
+// vmResumeOrSwapOn goes on with the machine that hibernated to the disk. It returns where there is
+// none, with the disk ready to hibernate to.
+func vmResumeOrSwapOn() error {
+	dev, err := os.ReadFile("/sys/block/vda/dev")
+	if err != nil {
+		return err
+	}
+	// Without an image on the disk some kernels return an error, some do not.
+	os.WriteFile("/sys/power/resume", dev, 0)
+	name, err := unix.BytePtrFromString("/dev/vda")
+	if err != nil {
+		return err
+	}
+	// Sound: swapon reads a string that ends with a zero, and name lives until it has returned.
+	if _, _, errno := unix.Syscall(unix.SYS_SWAPON, uintptr(unsafe.Pointer(name)), 0, 0); errno != 0 {
+		return fmt.Errorf("swapon: %w", errno)
+	}
+	return os.WriteFile("/sys/power/disk", []byte("shutdown"), 0)
 }
 
 // vmPhysical says where mem lies in the machine's memory: "address:length ...".

@@ -18,6 +18,15 @@ type finding struct {
 	longest   time.Duration // where it moved least and most
 }
 
+// and is what two snapshots have shown together.
+func (f finding) and(g finding) finding {
+	f.reads = min(f.reads, g.reads)
+	f.equal += g.equal
+	f.shortest = min(f.shortest, g.shortest)
+	f.longest = max(f.longest, g.longest)
+	return f
+}
+
 type block [16]byte
 
 // largest is the largest size of a small read, see the guest. What a larger one had delivered before the
@@ -25,14 +34,15 @@ type block [16]byte
 const largest = 4 << 10
 
 // compare looks for equal blocks in the reads that ended after the restore. before is the image
-// from which the clones come.
+// from which the clones come, or nil where nobody could take one; then a read that was under way does not
+// count.
 func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 	var found []finding
 	index := map[string]int{}
 	seen := map[string]map[block]bool{}
 	reads := map[string][]int{}
-	for i := range before.Logs {
-		name := before.Logs[i].Name
+	for i := range clones[0].Logs {
+		name := clones[0].Logs[i].Name
 		if seen[name] == nil {
 			seen[name] = map[block]bool{}
 			reads[name] = make([]int, len(clones))
@@ -50,11 +60,16 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 		}
 		// What the counters say and what the host saw must agree: the read under way in the snapshot is the
 		// first that ended later, or the one after, where it had its last reading already.
-		if n := before.Logs[i].Count; place != n && place != n+1 {
-			return nil, fmt.Errorf("%s: by the counters the restore is at read %d, but the snapshot held %d", name, place, n)
+		from := place
+		var old *vmring.LogImage
+		if before == nil {
+			from++
+		} else if old = &before.Logs[i]; place != old.Count && place != old.Count+1 {
+			return nil, fmt.Errorf("%s: by the counters the restore is at read %d, but the snapshot held %d",
+				name, place, old.Count)
 		}
 		for k, l := range logs {
-			for n := place; n < l.Count; n++ {
+			for n := from; n < l.Count; n++ {
 				r, err := l.Record(n)
 				if err != nil {
 					return nil, err
@@ -62,7 +77,7 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 				if r.Data == nil {
 					return nil, fmt.Errorf("%s: read %d after the restore is overwritten", name, n-place)
 				}
-				skip, err := delivered(&before.Logs[i], r)
+				skip, err := delivered(old, r)
 				if err != nil {
 					return nil, err
 				}
@@ -78,7 +93,7 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 				}
 				reads[name][k]++
 			}
-			pause, err := moved(l, place, before.Rate)
+			pause, err := moved(l, place, clones[0].Rate)
 			if err != nil {
 				return nil, err
 			}
@@ -132,7 +147,7 @@ func restoredAt(logs []*vmring.LogImage) (uint64, error) {
 // delivered returns what stood in the place of the read r when the snapshot was taken, where r is a large
 // read that was under way then; otherwise nil.
 func delivered(before *vmring.LogImage, r vmring.Record) ([]byte, error) {
-	if r.Index != before.Count || len(r.Data) <= largest {
+	if before == nil || r.Index != before.Count || len(r.Data) <= largest {
 		return nil, nil
 	}
 	old, err := before.Record(r.Index)
@@ -142,7 +157,8 @@ func delivered(before *vmring.LogImage, r vmring.Record) ([]byte, error) {
 	return old.Data, nil
 }
 
-// moved is how far the counter went from the last read before the restore to the end of the first after.
+// moved is how far the counter went from the last read before the restore to the end of the first
+// after; it may have gone back.
 func moved(l *vmring.LogImage, place, rate uint64) (time.Duration, error) {
 	if place == 0 || rate == 0 {
 		return 0, nil
@@ -155,5 +171,5 @@ func moved(l *vmring.LogImage, place, rate uint64) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return time.Duration(float64(first.End-last.End) / float64(rate) * float64(time.Second)), nil
+	return time.Duration(float64(int64(first.End-last.End)) / float64(rate) * float64(time.Second)), nil
 }

@@ -22,10 +22,13 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 	if err := build(ctx, m.arch, filepath.Join(root, "init"), "test", "-c"); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(filepath.Join(root, "init")); err != nil {
-		return "", err
-	}
 	names := []string{".", "init", "dev", "modules"}
+	if m.command {
+		if err := build(ctx, m.arch, filepath.Join(root, "clonerand"), "build"); err != nil {
+			return "", err
+		}
+		names = append(names, "clonerand")
+	}
 	for i, module := range m.modules {
 		b, err := os.ReadFile(filepath.Join(cacheDir(), "kernels", m.kernel, module+".ko"))
 		if err != nil {

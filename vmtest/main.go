@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,7 +56,8 @@ func vmtest(ctx context.Context, names string, full bool, jobs int) error {
 	if err != nil {
 		return err
 	}
-	if err := setup(ctx, full); err != nil {
+	hibernate := slices.ContainsFunc(chosen, func(s scenario) bool { return s.hibernate })
+	if err := setup(ctx, hibernate); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "vmtest")

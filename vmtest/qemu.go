@@ -20,8 +20,9 @@ type machine struct {
 	kernel  string // folder of the cache
 	cpu     string
 	modules []string // loaded by the guest, in this order
+	command bool     // the guest has the clonerand command
 	devices []string // arguments of -device
-	append  string   // more words of the kernel's command line
+	env     []string // of the guest, as name=value words of the kernel's command line
 	disk    string   // image of a virtio disk; empty: none
 }
 
@@ -30,6 +31,12 @@ var boards = map[string]struct{ qemu, console string }{
 	"amd64": {"qemu-system-x86_64 -M q35", "ttyS0"},
 	"arm64": {"qemu-system-aarch64 -M virt,gic-version=3", "ttyAMA0"},
 }
+
+// cpus is how many each machine has, and goroutines that read.
+const cpus = 2
+
+// pollTime is between two looks at what a guest does.
+const pollTime = 20 * time.Millisecond
 
 // vm is one QEMU process.
 type vm struct {
@@ -52,14 +59,14 @@ func (m machine) start(ctx context.Context, dir, initramfs, snapshot string) (*v
 	}
 	board := boards[m.arch]
 	args := strings.Fields(board.qemu)
-	args = append(args, "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-smp", "2", "-m", "320",
+	args = append(args, "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-smp", fmt.Sprint(cpus), "-m", "320",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log",
 		"-serial", "chardev:console",
 		"-qmp", "unix:qmp.sock,server=on,wait=off",
 		"-kernel", filepath.Join(cacheDir(), "kernels", m.kernel, "vmlinuz"), "-initrd", initramfs,
 		"-append", "console="+board.console+" loglevel=0 panic=-1 hugepages=48"+
-			" CLONERAND_VMTEST=1 CLONERAND_VMTEST_CONSOLE=/dev/"+board.console+" "+m.append)
+			" CLONERAND_VMTEST=1 CLONERAND_VMTEST_CONSOLE=/dev/"+board.console+" "+strings.Join(m.env, " "))
 	for _, d := range m.devices {
 		args = append(args, "-device", d)
 	}
@@ -125,7 +132,7 @@ func (v *vm) wait(ctx context.Context, command, want string, pending ...string) 
 		if !strings.Contains(" "+strings.Join(pending, " ")+" ", " "+got+" ") {
 			return fmt.Errorf("%s: %q instead of %q", command, got, want)
 		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep(ctx, pollTime); err != nil {
 			return err
 		}
 	}
@@ -151,7 +158,7 @@ func (v *vm) line(ctx context.Context, word string) (string, error) {
 			return "", fmt.Errorf("the guest ended; console: %q; QEMU: %s", b, &v.stderr)
 		default:
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep(ctx, pollTime); err != nil {
 			return "", fmt.Errorf("%w; console: %q", err, b)
 		}
 	}
@@ -229,7 +236,7 @@ func (v *vm) until(ctx context.Context, spans []span, from *vmring.Image, n uint
 		if done {
 			return v.qmp.run(ctx, "stop", nil, nil)
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, pollTime); err != nil {
 			return err
 		}
 	}
@@ -256,7 +263,7 @@ func (v *vm) generation(ctx context.Context, spans []span, old uint64) error {
 		if err != nil || img.Generation != old {
 			return err
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep(ctx, pollTime); err != nil {
 			return err
 		}
 	}

@@ -11,24 +11,28 @@ import (
 	"github.com/clonerand/rand/internal/vmring"
 )
 
-// scenario is one snapshot and what is restored from it.
+// scenario is a guest, the snapshots that are taken of it, and what is restored from each.
 type scenario struct {
 	name    string
 	machine machine
 	boot    variant
-	clones  []variant
-	compare []comparison
-	signal  bool // Generation must move in every clone
-	full    bool // only with -full
+	rounds  int          // how many snapshots
+	clones  []variant    // restored from each of them
+	compare []comparison // of the clones of one snapshot
+	signal  bool         // Generation must move in every clone
+	full    bool         // only with -full
+
+	hibernate bool // instead of all this the guest hibernates, see hibernate.go
 }
 
 // variant is what one start of the machine has of its own.
 type variant struct {
 	devices []string
-	reads   uint64 // to be made after the restore
+	reads   uint64 // to be made after the restore, at least
 	bump    bool   // have the guest run "clonerand signal bump -id" with an identity of its own
 }
 
+// comparison names clones by their place in the scenario.
 type comparison struct {
 	name   string
 	clones []int
@@ -40,32 +44,81 @@ type row struct {
 	finding
 }
 
-// run boots the machine, takes the snapshot in the middle of the reads, restores it for each clone, and
-// compares.
+// run takes the snapshots in the middle of the reads, restores each for each clone, and compares.
 func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+	if s.hibernate {
+		return s.runHibernation(ctx, dir)
 	}
 	defer os.RemoveAll(dir)
 	initramfs, err := s.machine.initramfs(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	snapshot := filepath.Join(dir, "snapshot")
-	before, spans, err := s.template(ctx, filepath.Join(dir, "boot"), initramfs, snapshot)
+	v, err := s.machine.with(s.boot).start(ctx, filepath.Join(dir, "boot"), initramfs, "")
 	if err != nil {
-		return nil, fmt.Errorf("boot: %w", err)
+		return nil, err
 	}
+	defer v.close()
+	spans, err := v.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := restorer{s, dir, initramfs, filepath.Join(dir, "snapshot"), spans}
+
+	before, err := v.image(ctx, spans, true)
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for range s.rounds {
+		if before, err = r.snapshot(ctx, v, before); err != nil {
+			return nil, err
+		}
+		found, err := r.round(ctx, before)
+		if err != nil {
+			return nil, err
+		}
+		rows = merge(rows, found)
+		if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// restorer is what the restores of one guest have in common.
+type restorer struct {
+	scenario
+	dir, initramfs, file string
+	spans                []span
+}
+
+// snapshot lets the guest read for a while, stops it and writes the snapshot. Before the first it has
+// read enough to be past all that is done once.
+func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmring.Image, error) {
+	if err := v.until(ctx, r.spans, from, 2000); err != nil {
+		return nil, err
+	}
+	before, err := v.image(ctx, r.spans, false)
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(r.file)
+	return before, v.snapshot(ctx, r.file)
+}
+
+// round restores the snapshot once for each clone, and compares.
+func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error) {
 	var clones []*vmring.Image
-	for k, v := range s.clones {
-		img, err := s.restore(ctx, filepath.Join(dir, fmt.Sprint(k)), initramfs, snapshot, v, before, spans)
+	for k, c := range r.clones {
+		img, err := r.restore(ctx, filepath.Join(r.dir, fmt.Sprint(k)), c, before)
 		if err != nil {
 			return nil, fmt.Errorf("clone %d: %w", k, err)
 		}
 		clones = append(clones, img)
 	}
 	var rows []row
-	for _, c := range s.compare {
+	for _, c := range r.scenario.compare {
 		var set []*vmring.Image
 		for _, k := range c.clones {
 			set = append(set, clones[k])
@@ -81,34 +134,10 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 	return rows, nil
 }
 
-// template boots the machine and writes the snapshot.
-func (s scenario) template(ctx context.Context, dir, initramfs, file string) (*vmring.Image, []span, error) {
-	v, err := s.machine.with(s.boot).start(ctx, dir, initramfs, "")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer v.close()
-	spans, err := v.records(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	empty, err := v.image(ctx, spans, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := v.until(ctx, spans, empty, 2000); err != nil {
-		return nil, nil, err
-	}
-	before, err := v.image(ctx, spans, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	return before, spans, v.snapshot(ctx, file)
-}
-
 // restore runs one clone and returns its records. With a signal it also waits until Generation has moved.
-func (s scenario) restore(ctx context.Context, dir, initramfs, file string, clone variant, before *vmring.Image, spans []span) (*vmring.Image, error) {
-	v, err := s.machine.with(clone).start(ctx, dir, initramfs, file)
+func (r restorer) restore(ctx context.Context, dir string, clone variant, before *vmring.Image) (*vmring.Image, error) {
+	defer os.RemoveAll(dir)
+	v, err := r.machine.with(clone).start(ctx, dir, r.initramfs, r.file)
 	if err != nil {
 		return nil, err
 	}
@@ -123,23 +152,28 @@ func (s scenario) restore(ctx context.Context, dir, initramfs, file string, clon
 			return nil, err
 		}
 	}
-	// Two CPUs, each with a log of its own.
-	if err := v.until(ctx, spans, before, clone.reads/2); err != nil {
+	if err := v.until(ctx, r.spans, before, clone.reads/cpus); err != nil {
 		return nil, err
 	}
-	after, err := v.image(ctx, spans, false)
-	if err != nil || !s.signal {
+	after, err := v.image(ctx, r.spans, false)
+	if err != nil || !r.signal || after.Generation != before.Generation {
 		return after, err
 	}
-	if after.Generation == before.Generation {
-		if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
-			return nil, err
-		}
-		if err := v.generation(ctx, spans, before.Generation); err != nil {
-			return nil, err
-		}
+	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
+		return nil, err
 	}
-	return after, nil
+	return after, v.generation(ctx, r.spans, before.Generation)
+}
+
+// merge adds the rows of one more round.
+func merge(all, more []row) []row {
+	if all == nil {
+		return more
+	}
+	for i := range all {
+		all[i].finding = all[i].finding.and(more[i].finding)
+	}
+	return all
 }
 
 // with returns the machine with the devices of v.

@@ -149,7 +149,7 @@ if ! have_kernels; then
 	modules=ptp_vmclock kernel 6.12-amd64 guest-amd64 amd64 "$image"
 	if [ -n "$extra" ]; then
 		version=$(newest guest-amd64 amd64 'linux-binary-[0-9.]*[+]deb[0-9]*-amd64' | sed 's/^linux-binary-//')
-		modules="virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk" \
+		modules=virtio_blk \
 			kernel hibernate-amd64 guest-amd64 amd64 linux-binary-$version linux-modules-$version
 	fi
 fi
