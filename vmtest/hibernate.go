@@ -85,7 +85,7 @@ func (s scenario) hibernated(ctx context.Context, dir, initramfs string) ([]span
 	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
 		return nil, err
 	}
-	if err := v.say("hibernate"); err != nil {
+	if err := v.say(ctx, "hibernate"); err != nil {
 		return nil, err
 	}
 	// It ends by switching the machine off.

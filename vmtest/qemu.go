@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -164,16 +165,27 @@ func (v *vm) line(ctx context.Context, word string) (string, error) {
 	}
 }
 
-// say writes a line on the guest's console. It does not stay connected: with a client that does not
-// read the port drops what the guest prints.
-func (v *vm) say(line string) error {
+// say writes a line on the guest's console and waits until the guest's terminal has echoed it: what a
+// client leaves behind when it goes is lost. It does not stay: a client that does not read makes the
+// port drop what the guest prints.
+func (v *vm) say(ctx context.Context, line string) error {
 	conn, err := net.Dial("unix", filepath.Join(v.dir, "console.sock"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_, err = fmt.Fprintln(conn, line)
-	return err
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if _, err := fmt.Fprintln(conn, line); err != nil {
+		return err
+	}
+	for echo := bufio.NewScanner(conn); ; {
+		if !echo.Scan() {
+			return fmt.Errorf("the guest's console ended before it echoed: %v", echo.Err())
+		}
+		if strings.HasSuffix(strings.TrimSpace(echo.Text()), line) {
+			return nil
+		}
+	}
 }
 
 // records waits for the guest's word where it records its reads.
