@@ -2,7 +2,6 @@ module github.com/clonerand/rand
 
 go 1.26.0
 
-require (
-	github.com/google/go-cmp v0.7.0 // indirect
-	golang.org/x/sys v0.50.0 // indirect
-)
+require golang.org/x/sys v0.50.0
+
+require github.com/google/go-cmp v0.7.0

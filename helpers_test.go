@@ -1,11 +1,89 @@
 package rand
 
 import (
-	"os"
+	"io"
 	"testing"
 )
 
-func TestMain(m *testing.M) {
-	vmGuest()
-	os.Exit(m.Run())
+// readerFunc is an io.Reader that is a function.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// noDetectors is a clone watch that never sees anything.
+func noDetectors() *cloneWatch {
+	return &cloneWatch{
+		forkPage: func() (*uint64, string) { return nil, "switched off for a test" },
+		identity: func() int { return 1 },
+	}
+}
+
+// pidOnly is a clone watch that looks at the process ID and at nothing else.
+func pidOnly() *cloneWatch {
+	w := noDetectors()
+	w.identity = processID
+	return w
+}
+
+// neverPaused is a detector on the real counter to which no time is long enough.
+func neverPaused() *pauseDetector {
+	p := new(pauseDetector)
+	l := &pauseLimits{rate: 1e9, g: ^uint64(0)}
+	l.allowance.Store(l.g)
+	p.limits.Store(l)
+	return p
+}
+
+// newReaderOn is a default Reader on the given machine.
+func newReaderOn(h *host) *reader {
+	r := new(reader)
+	r.conf.Store(&config{host: h, interval: defaultReseedInterval})
+	return r
+}
+
+// newUnguardedReader is a default Reader with the pause detector, the fork detectors
+// and the signals off: what every user-space generator is that nobody tells.
+func newUnguardedReader() io.Reader {
+	h := newHost()
+	h.clones, h.pause = noDetectors(), neverPaused()
+	return newReaderOn(h)
+}
+
+// newPIDGuardedGenerator folds nothing and knows a fork by the process ID alone.
+func newPIDGuardedGenerator(t testing.TB) *Generator {
+	t.Helper()
+	h := newHost()
+	h.clones = pidOnly()
+	g, err := newGenerator(&Config{Entropy: readerFunc(cryptoReader.Read)}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// A fakeCounter is a cycle counter that a test drives: each reading advances it by
+// step, and then by what jump says for the reading of that number.
+type fakeCounter struct {
+	now      uint64
+	step     uint64
+	readings int
+	jump     func(reading int) uint64
+}
+
+func (c *fakeCounter) read() uint64 {
+	c.now += c.step
+	if c.jump != nil {
+		c.now += c.jump(c.readings)
+	}
+	c.readings++
+	return c.now
+}
+
+// detector is a pause detector on c, a counter of 1 GHz.
+func (c *fakeCounter) detector() *pauseDetector {
+	p := &pauseDetector{read: c.read, readFenced: c.read}
+	l := new(pauseLimits)
+	l.setRate(1e9)
+	p.limits.Store(l)
+	return p
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -92,11 +93,18 @@ func runVMGuest(console *io.Writer) error {
 		return err
 	}
 	region.SetRate(vmRate())
+	if thisHost().pause.usable() != nil {
+		region.SetCounterUsed()
+	}
 
 	failed := make(chan error)
+	var homes []*instance
 	for cpu := range vmCPUs {
 		logs := region.Logs[cpu*len(gens):][:len(gens)]
-		go func() { failed <- vmReadForEver(cpu, gens, logs, region, large) }()
+		home := vmNewHome(homes, func(home *instance) {
+			failed <- vmReadForEver(cpu, gens, home, logs, region, large)
+		})
+		homes = append(homes, home)
 	}
 	fmt.Fprintf(tty, "vmtest memory %s\n", where)
 	go func() { failed <- vmCommands(tty) }()
@@ -113,9 +121,73 @@ type vmGenerator struct {
 	new  func() (func([]byte) error, error) // called once by each goroutine
 }
 
+// vmNewHome starts a goroutine whose home shard is none of taken, tells it which it has, and returns it. The
+// shard knows the last reading of the counter that a Read looked at, which the host has to know of the Read that a
+// snapshot fell into. Where the counter is not used there is none, and the shard is nil.
+func vmNewHome(taken []*instance, run func(home *instance)) *instance {
+	for {
+		found := make(chan *instance)
+		go func() {
+			runtime.LockOSThread()
+			vmGrowStack()
+			home := vmHome()
+			found <- home
+			if home != nil && slices.Contains(taken, home) {
+				select {} // keeps the place of its stack from the next
+			}
+			run(home)
+		}()
+		if home := <-found; home == nil || !slices.Contains(taken, home) {
+			return home
+		}
+	}
+}
+
+// vmHome is the shard that serves this goroutine as long as its stack stays where it is.
+func vmHome() *instance {
+	var b [16]byte
+	Read(b[:])
+	if thisHost().pause.usable() == nil {
+		return nil
+	}
+	for {
+		before := map[*instance]uint64{}
+		for _, s := range vmShards() {
+			before[s] = s.alone
+		}
+		Read(b[:])
+		for _, s := range vmShards() {
+			if s.alone != before[s] {
+				return s
+			}
+		}
+	}
+}
+
+func vmShards() (all []*instance) {
+	shards := *defaultReader.shards.Load()
+	for i := range shards {
+		if s := shards[i].Load(); s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// vmGrowStack makes the stack larger than all that a Read needs, so that it does not move later; the host
+// has switched off its shrinking.
+//
+//go:noinline
+func vmGrowStack() byte {
+	var b [128 << 10]byte
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b[os.Getpid()]
+}
+
 // vmReadForEver reads from the first generator in a tight loop, and now and then from the others.
-func vmReadForEver(cpu int, gens []vmGenerator, logs []*vmring.Log, region *vmring.Region, large bool) error {
-	runtime.LockOSThread()
+func vmReadForEver(cpu int, gens []vmGenerator, home *instance, logs []*vmring.Log, region *vmring.Region, large bool) error {
 	var set unix.CPUSet
 	set.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -132,7 +204,11 @@ func vmReadForEver(cpu int, gens []vmGenerator, logs []*vmring.Log, region *vmri
 	once := func(g, n int) error {
 		b := logs[g].Begin(cycles(), n)
 		err := reads[g](b)
-		logs[g].End(cycles())
+		var own uint64
+		if g == 0 && home != nil {
+			own = home.alone
+		}
+		logs[g].End(cycles(), own)
 		return err
 	}
 	for i := 0; ; i++ {
@@ -318,6 +394,13 @@ func vmKernel() (func([]byte) error, error) {
 
 func vmGenerators() []vmGenerator {
 	return []vmGenerator{
+		{"clonerand", func() (func([]byte) error, error) {
+			return func(b []byte) error { _, err := Read(b); return err }, nil
+		}},
+		{"unguarded", func() (func([]byte) error, error) {
+			r := newUnguardedReader()
+			return func(b []byte) error { _, err := r.Read(b); return err }, nil
+		}},
 		{"crypto/rand", vmKernel},
 		{"AES-CTR", vmCTR},
 	}

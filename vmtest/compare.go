@@ -12,6 +12,7 @@ import (
 // finding is what the comparison of clones says about one generator.
 type finding struct {
 	generator string
+	counter   bool          // the generator under test used the counter
 	reads     int           // after the restore, of the clone with the fewest
 	equal     int           // blocks that are not the first of their value, among all clones
 	shortest  time.Duration // how far the counter moved over the pause, in the clone and on the CPU
@@ -29,9 +30,9 @@ func (f finding) and(g finding) finding {
 
 type block [16]byte
 
-// largest is the largest size of a small read, see the guest. What a larger one had delivered before the
-// pause is in all clones, as it would be in reads of their own.
-const largest = 4 << 10
+// largest is the largest Read that package rand makes as a whole. What a larger one had delivered before
+// the pause is in all clones, as it would be in reads of its own.
+const largest = 1 << 10
 
 // compare looks for equal blocks in the reads that ended after the restore. before is the image
 // from which the clones come, or nil where nobody could take one; then a read that was under way does not
@@ -47,7 +48,7 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 			seen[name] = map[block]bool{}
 			reads[name] = make([]int, len(clones))
 			index[name] = len(found)
-			found = append(found, finding{generator: name})
+			found = append(found, finding{generator: name, counter: clones[0].CounterUsed})
 		}
 		f := &found[index[name]]
 		logs := make([]*vmring.LogImage, len(clones))
@@ -130,9 +131,9 @@ func restoredAt(logs []*vmring.LogImage) (uint64, error) {
 				return 0, err
 			}
 			if k == 0 {
-				first = r.End
+				first = r.Last()
 			}
-			if r.End == first {
+			if r.Last() == first {
 				continue
 			}
 			if n == oldest && n > 0 {
@@ -144,10 +145,11 @@ func restoredAt(logs []*vmring.LogImage) (uint64, error) {
 	return 0, errors.New("the clones do not differ in one reading of the counter: virtual time, or no restore")
 }
 
-// delivered returns what stood in the place of the read r when the snapshot was taken, where r is a large
-// read that was under way then; otherwise nil.
+// delivered returns what stood in the place of the read r when the snapshot was taken, where r was under
+// way then and what it had delivered does not count: in a large read, and in one without a reading of its own
+// that says when it was done. Otherwise it returns nil.
 func delivered(before *vmring.LogImage, r vmring.Record) ([]byte, error) {
-	if before == nil || r.Index != before.Count || len(r.Data) <= largest {
+	if before == nil || r.Index != before.Count || r.HasOwn() && len(r.Data) <= largest {
 		return nil, nil
 	}
 	old, err := before.Record(r.Index)

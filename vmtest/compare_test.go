@@ -52,7 +52,7 @@ func (g *guest) image(t *testing.T) *vmring.Image {
 // read makes one read of n bytes that lasts from begin to end.
 func (g *guest) read(begin, end uint64, n int, value string) {
 	fill(g.begin(begin, n), value)
-	g.log.End(end)
+	g.log.End(end, 0)
 }
 
 func (g *guest) begin(counter uint64, n int) []byte {
@@ -101,7 +101,7 @@ func TestCompareCountsTheReadsAfterTheRestore(t *testing.T) {
 			for i, v := range values {
 				fill(g.flight[i*n:][:n], v)
 			}
-			g.log.End(counter)
+			g.log.End(counter, counter-1)
 			g.read(counter+1000, counter+1010, 16, fmt.Sprint("then ", counter))
 		}
 	}
@@ -129,9 +129,18 @@ func TestCompareCountsTheReadsAfterTheRestore(t *testing.T) {
 		"the one read in flight counts": {
 			under(16, ""), end(1000, "same"), end(2000, "same"), 2, 1,
 		},
+		"also when its bytes were there but not yet passed": {
+			under(32, "same"), end(1000, "same"), end(2000, "same"), 2, 2,
+		},
+		"a read in flight without a reading of its own: what was delivered before does not count": {
+			under(32, "same"),
+			func(g *guest) { fill(g.flight, "same"); g.log.End(1000, 0) },
+			func(g *guest) { fill(g.flight, "same"); g.log.End(2000, 0) }, 1, 1,
+		},
 		"unless it had its last reading before the restore": {
-			under(16, "same"), end(50, "same"),
-			func(g *guest) { g.log.End(50); g.read(2000, 2010, 16, "b") }, 1, 0,
+			under(16, "same"),
+			func(g *guest) { g.log.End(1000, 50); g.read(1500, 1510, 16, "a") },
+			func(g *guest) { g.log.End(1900, 50); g.read(2000, 2010, 16, "b") }, 1, 0,
 		},
 		"a large read in flight: what was delivered before does not count": {
 			under(large, "old"), end(1000, "old", "a"), end(2000, "old", "b"), 2, 0,

@@ -142,5 +142,8 @@ func (r row) verdict() (string, bool) {
 }
 
 func (r row) pause() string {
+	if r.generator == "clonerand" && !r.counter {
+		return "counter not used"
+	}
 	return fmt.Sprintf("%.1f to %.1f ms", r.shortest.Seconds()*1e3, r.longest.Seconds()*1e3)
 }

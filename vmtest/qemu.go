@@ -67,6 +67,7 @@ func (m machine) start(ctx context.Context, dir, initramfs, snapshot string) (*v
 		"-qmp", "unix:qmp.sock,server=on,wait=off",
 		"-kernel", filepath.Join(cacheDir(), "kernels", m.kernel, "vmlinuz"), "-initrd", initramfs,
 		"-append", "console="+board.console+" loglevel=0 panic=-1 hugepages=48"+
+			" GODEBUG=gcshrinkstackoff=1"+
 			" CLONERAND_VMTEST=1 CLONERAND_VMTEST_CONSOLE=/dev/"+board.console+" "+strings.Join(m.env, " "))
 	for _, d := range m.devices {
 		args = append(args, "-device", d)

@@ -8,9 +8,10 @@ import (
 
 // Image is the host's side: a region as it was at one instant.
 type Image struct {
-	Rate       uint64 // ticks of the counter per second
-	Generation uint64
-	Logs       []LogImage
+	Rate        uint64 // ticks of the counter per second
+	CounterUsed bool   // by the generator under test
+	Generation  uint64
+	Logs        []LogImage
 }
 
 // LogImage is one log of an Image.
@@ -26,8 +27,21 @@ type LogImage struct {
 type Record struct {
 	Index      uint64 // its number in the log
 	Begin, End uint64 // the counter before and after it; End means nothing in a record under way
+	Own        uint64 // the generator's own last reading, or 0
 	Pos        uint64 // of its first byte among all of the log
 	Data       []byte // nil when it is overwritten, in part or whole
+}
+
+// HasOwn says whether Own was read in this read; it may be left from an earlier one.
+func (r Record) HasOwn() bool { return r.Own-r.Begin <= r.End-r.Begin }
+
+// Last is the last reading of the counter that decided on the bytes: the generator's own if it has one,
+// or else the one after the read.
+func (r Record) Last() uint64 {
+	if r.HasOwn() {
+		return r.Own
+	}
+	return r.End
 }
 
 // Parse reads a whole region, or only its header: then the logs have counts and no records.
@@ -35,7 +49,11 @@ func Parse(region []byte) (*Image, error) {
 	if len(region) < HeaderSize || word(region, wordMagic) != magic || word(region, wordLogs) > maxLogs {
 		return nil, fmt.Errorf("vmring: no region of the guest in these %d bytes", len(region))
 	}
-	img := &Image{Rate: word(region, wordRate), Generation: word(region, wordGeneration)}
+	img := &Image{
+		Rate:        word(region, wordRate),
+		CounterUsed: word(region, wordCounter) == 1,
+		Generation:  word(region, wordGeneration),
+	}
 	for i := range int(word(region, wordLogs)) {
 		e := region[logsAt+i*entrySize:][:entrySize]
 		l := LogImage{
@@ -67,7 +85,11 @@ func (l *LogImage) Record(i uint64) (Record, error) {
 		return Record{}, fmt.Errorf("vmring: %s: record %d of %d is overwritten", l.Name, i, l.Count)
 	}
 	w := l.recs[i%capacity*recordSize:]
-	r := Record{Index: i, Begin: word(w, recordBegin), End: word(w, recordEnd), Pos: word(w, recordPos)}
+	r := Record{
+		Index: i,
+		Begin: word(w, recordBegin), End: word(w, recordEnd), Own: word(w, recordOwn),
+		Pos: word(w, recordPos),
+	}
 	n, size := word(w, recordLen), uint64(len(l.data))
 	at := r.Pos % size
 	if n > size || at+n > size {

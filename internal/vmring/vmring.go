@@ -21,7 +21,7 @@ const (
 	logsAt     = 256              // the first log's entry in the header
 	entrySize  = 64
 	maxLogs    = (HeaderSize - logsAt) / entrySize
-	recordSize = 32
+	recordSize = 40
 	nameSize   = 24
 )
 
@@ -31,6 +31,7 @@ const (
 	wordLogs
 	wordRate
 	wordGeneration
+	wordCounter
 )
 
 // Words of a log's entry, after its name.
@@ -48,6 +49,7 @@ const (
 	recordEnd
 	recordPos // the first byte's number among all that the log has handed out
 	recordLen
+	recordOwn
 )
 
 // Spec describes one log.
@@ -106,6 +108,9 @@ func New(mem []byte, specs []Spec) (*Region, error) {
 // SetRate records the ticks per second of the counter.
 func (r *Region) SetRate(hz uint64) { store(r.mem, wordRate*8, hz) }
 
+// SetCounterUsed records that the generator looks at the counter itself.
+func (r *Region) SetCounterUsed() { store(r.mem, wordCounter*8, 1) }
+
 // SetGeneration records what Generation returned last.
 func (r *Region) SetGeneration(g uint64) { store(r.mem, wordGeneration*8, g) }
 
@@ -126,9 +131,12 @@ func (l *Log) Begin(counter uint64, n int) []byte {
 	return l.mem[at : at+n : at+n]
 }
 
-// End completes the record that Begin opened.
-func (l *Log) End(counter uint64) {
-	store(l.mem, l.record()+recordEnd*8, counter)
+// End completes the record that Begin opened. own is the generator's own last reading of the counter in
+// this read, 0 where it has none.
+func (l *Log) End(counter, own uint64) {
+	rec := l.record()
+	store(l.mem, rec+recordEnd*8, counter)
+	store(l.mem, rec+recordOwn*8, own)
 	l.set(entryCount, l.get(entryCount)+1)
 }
 

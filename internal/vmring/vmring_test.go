@@ -11,7 +11,7 @@ import (
 func fill(l *Log, sizes ...int) {
 	for i, n := range sizes {
 		copy(l.Begin(uint64(i*10), n), bytes.Repeat([]byte{byte(i + 1)}, n))
-		l.End(uint64(i*10 + 5))
+		l.End(uint64(i*10+5), uint64(i*10+4))
 	}
 }
 
@@ -44,7 +44,7 @@ func TestImageReadsWhatTheGuestWrote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Record{Index: 1, Begin: 10, End: 15, Pos: 16, Data: bytes.Repeat([]byte{2}, 32)}
+	want := Record{Index: 1, Begin: 10, End: 15, Own: 14, Pos: 16, Data: bytes.Repeat([]byte{2}, 32)}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -54,6 +54,14 @@ func TestImageReadsWhatTheGuestWrote(t *testing.T) {
 	}
 	if head, err := Parse(mem[:HeaderSize]); err != nil || head.Logs[0].Count != 2 {
 		t.Errorf("the header alone: %+v, %v", head, err)
+	}
+}
+
+func TestLastReadingIsTheGeneratorsOwnWhereItHasOne(t *testing.T) {
+	for own, want := range map[uint64]uint64{0: 200, 99: 200, 100: 100, 150: 150, 200: 200, 201: 200} {
+		if got := (Record{Begin: 100, End: 200, Own: own}).Last(); got != want {
+			t.Errorf("own reading %d between 100 and 200: the last is %d, want %d", own, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,39 @@
+package rand
+
+import "golang.org/x/sys/cpu"
+
+// cycles reads the time-stamp counter (RDTSC). It is not ordered with the
+// instructions around it; see docs/pause.md why it need not be.
+//
+//go:noescape
+func cycles() uint64
+
+// cyclesFenced reads it after all earlier instructions and before all later ones
+// (Intel SDM, RDTSC: LFENCE before and after).
+//
+//go:noescape
+func cyclesFenced() uint64
+
+// cpuRandom executes RDRAND once; ok is its carry flag. It may only be called
+// where hasCPURandom says so.
+//
+//go:noescape
+func cpuRandom() (x uint64, ok bool)
+
+const (
+	counterName   = "TSC"
+	cpuRandomName = "RDRAND"
+)
+
+// hasCounter says whether cycles may be called, and if not why.
+func hasCounter() (ok bool, why string) {
+	if counterTraps() {
+		return false, "reading the TSC is forbidden to this process (prctl PR_SET_TSC)"
+	}
+	if !cpu.X86.HasAES {
+		return false, "this CPU has no AES instructions"
+	}
+	return true, ""
+}
+
+func hasCPURandom() bool { return cpu.X86.HasRDRAND }

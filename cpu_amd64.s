@@ -1,0 +1,26 @@
+#include "textflag.h"
+
+// func cycles() uint64
+TEXT ·cycles(SB), NOSPLIT, $0-8
+	RDTSC
+	SHLQ $32, DX
+	ORQ  DX, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func cyclesFenced() uint64
+TEXT ·cyclesFenced(SB), NOSPLIT, $0-8
+	LFENCE
+	RDTSC
+	LFENCE
+	SHLQ $32, DX
+	ORQ  DX, AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func cpuRandom() (x uint64, ok bool)
+TEXT ·cpuRandom(SB), NOSPLIT, $0-9
+	RDRANDQ AX
+	MOVQ    AX, x+0(FP)
+	SETCS   ok+8(FP)
+	RET

@@ -1,0 +1,38 @@
+//go:build linux || darwin || windows || freebsd
+
+package rand
+
+import "golang.org/x/sys/cpu"
+
+// cycles reads the virtual counter (CNTVCT_EL0), which these systems let user
+// space read; elsewhere a trap to SIGILL could not be caught, see cpu_other.go.
+// It is not ordered with the instructions around it; see docs/pause.md why it
+// need not be.
+//
+//go:noescape
+func cycles() uint64
+
+// cyclesFenced reads it after all earlier instructions and before all later ones
+// (Arm ARM, ISB before and after).
+//
+//go:noescape
+func cyclesFenced() uint64
+
+// cpuRandom reads RNDR once; ok is false where the Z flag says that no number
+// came in time. It may only be called where hasCPURandom says so.
+//
+//go:noescape
+func cpuRandom() (x uint64, ok bool)
+
+const (
+	counterName   = "CNTVCT_EL0"
+	cpuRandomName = "RNDR"
+)
+
+// hasCounter says whether cycles may be called, and if not why.
+func hasCounter() (ok bool, why string) {
+	if !cpu.ARM64.HasAES {
+		return false, "this CPU has no AES instructions"
+	}
+	return true, ""
+}

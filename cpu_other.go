@@ -1,0 +1,24 @@
+//go:build !amd64 && !(arm64 && (linux || darwin || windows || freebsd))
+
+package rand
+
+const (
+	counterName   = "none"
+	cpuRandomName = "none"
+)
+
+// cycles is never called: hasCounter says that there is no counter to read.
+func cycles() uint64 { return 0 }
+
+func cyclesFenced() uint64 { return 0 }
+
+// cpuRandom is never called: hasCPURandom says that there is none.
+func cpuRandom() (x uint64, ok bool) { return 0, false }
+
+// hasCounter: a counter whose read could trap is none, since Go can not catch
+// the signal; 32-bit x86 is left out as it has too few users to prove.
+func hasCounter() (ok bool, why string) {
+	return false, "no cycle counter is known to be readable on this system and CPU"
+}
+
+func hasCPURandom() bool { return false }

@@ -1,0 +1,159 @@
+package rand
+
+import (
+	"crypto/subtle"
+	"encoding/binary"
+)
+
+// After a pause the kept output x may be a clone's, too. What is returned then is
+// AES_F(x XOR R) XOR R for each block, with a salt R that holds 16 bytes drawn
+// after the pause. To who does not know F, the blocks of two clones are
+// independent as soon as their salts differ in anything. To who holds the
+// snapshot, F and x are public, and this is the Even-Mansour cipher with the key
+// R: with the second XOR, blocks that become public give away neither R nor the
+// next block (up to data x time = 2^128); without it one block would give R.
+
+const (
+	foldStep = 4 * blockLen // folded between two readings of the counter
+
+	// Without a random instruction the counter is absorbed for 1/64 of the pause, 16 us
+	// at most: 8 times pauseTime.
+	burstShare = 64
+	burstTimes = 8
+)
+
+// fold hands out the kept blocks at out, folded, and reports whether it saw no
+// pause from before the salt was drawn to the end. In maxTries without that it
+// reports false, and b holds blocks that a clone may have.
+func (s *instance) fold(b, out []byte) bool {
+	s.end = 0
+	if s.folder == nil {
+		s.folder = newAES(s.kept[keptLen:])
+	}
+	for failed := 1; ; failed++ {
+		from, ok := s.freshSalt()
+		ok = s.foldBlocks(b, out, from) && ok
+		switch {
+		case s.lim == nil: // a pause is always possible, and each Read has its salt
+			return true
+		case ok:
+			return true
+		}
+		s.g = 0
+		if s.tries--; s.tries <= 0 {
+			return false
+		}
+		if failed%2 == 0 {
+			s.widen()
+		}
+	}
+}
+
+// freshSalt makes sure that the salt is this instance's alone, and returns the
+// reading of the counter from which that holds.
+func (s *instance) freshSalt() (from uint64, ok bool) {
+	if s.salted && s.stillAlone() {
+		return s.alone, true
+	}
+	from, ok = s.drawSalt()
+	s.salted = true
+	return from, ok
+}
+
+// foldBlocks folds out in place and copies it to b. Blocks that are folded again
+// with another salt have been folded twice, which is as good.
+func (s *instance) foldBlocks(b, out []byte, from uint64) (ok bool) {
+	ok = true
+	for len(out) > 0 {
+		step := out[:min(len(out), foldStep)]
+		for i := 0; i < len(step); i += blockLen {
+			x := step[i : i+blockLen]
+			xorBlock(x, s.salt[:])
+			s.folder.Encrypt(x, x)
+			xorBlock(x, s.salt[:])
+		}
+		b = b[copy(b, step):]
+		out = out[len(step):]
+		if s.lim != nil {
+			now := s.host.pause.now()
+			ok = ok && !s.lim.pausedStep(from, now)
+			from = now
+		}
+	}
+	if ok && s.lim != nil {
+		s.alone, s.g, s.zero = from, s.lim.g, s.lim.zero
+	}
+	return ok
+}
+
+// drawSalt brings 16 fresh bytes into the salt, and reports whether it saw no pause
+// on the way. from is the last reading: what follows is to be measured from it.
+func (s *instance) drawSalt() (from uint64, ok bool) {
+	if s.lim != nil {
+		from = s.host.pause.now()
+	}
+	x, y, cpu := s.host.draw()
+	if cpu {
+		xorWords(s.salt[:], x, y^from)
+	}
+	if !cpu || s.lim == nil {
+		if readEntropy(s.host.system, s.in[:blockLen]) != nil {
+			s.number = 0
+			return from, false
+		}
+		xorBlock(s.salt[:], s.in[:])
+		clear(s.in[:blockLen])
+	}
+	if cpu || s.lim == nil {
+		return from, true
+	}
+	return s.absorbCounter(from)
+}
+
+// absorbCounter separates clones whose kernels gave them the same bytes: R becomes
+// AES(R XOR reading) again and again, for as long as the pause makes it worth
+// while. Each turn is checked, since a clone in the middle has what was absorbed
+// before it. The key is the public one of the derivation function: what is
+// needed of the cipher is a permutation that mixes.
+func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
+	budget := burstTimes * s.lim.g
+	if s.g != 0 || s.alone != 0 {
+		budget = min(budget, (from-s.alone)/burstShare)
+	}
+	mix := derivationCipher()
+	begun := s.host.pause.now()
+	ok = !s.lim.pausedStep(from, begun)
+	for now := begun; ; {
+		xorWords(s.salt[:], now, 0)
+		mix.Encrypt(s.salt[:], s.salt[:])
+		next := s.host.pause.now()
+		ok = ok && !s.lim.pausedStep(now, next)
+		if now = next; now-begun >= budget || !ok {
+			return now, ok
+		}
+	}
+}
+
+// widen measures what a salt and a block take on this machine.
+func (s *instance) widen() {
+	if s.lim == nil {
+		return
+	}
+	block, mix := new([blockLen]byte), derivationCipher()
+	s.host.pause.widen(s.lim, func() {
+		if _, _, ok := s.host.draw(); !ok {
+			readEntropy(s.host.system, block[:])
+		}
+		mix.Encrypt(block[:], block[:])
+	})
+	clear(block[:])
+}
+
+func xorBlock(dst, src []byte) {
+	subtle.XORBytes(dst[:blockLen], dst[:blockLen], src[:blockLen])
+}
+
+func xorWords(dst []byte, x, y uint64) {
+	binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(dst)^x)
+	binary.LittleEndian.PutUint64(dst[8:], binary.LittleEndian.Uint64(dst[8:])^y)
+}

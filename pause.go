@@ -1,0 +1,208 @@
+package rand
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// To copy a process or a machine somebody has to stop it, read its registers and
+// start the copy, and the cycle counter shows the time that this takes. If no
+// more than pauseTime has passed between two readings, nothing can have been
+// cloned in between. docs/pause.md has the argument.
+
+const (
+	// pauseTime is G: the shortest time in which anybody is thought to clone, with a
+	// margin. Bare metal, estimated, for a forker built for nothing else: 3 to 7 us.
+	pauseTime = 2 * time.Microsecond
+
+	minRate     = 10e6 // ticks per second; a slower counter can not show pauseTime
+	maxRate     = 10e9
+	zeroRate    = 100e6 // at a higher rate two equal readings are a pause: the counter stood still
+	clockError  = 1.25  // what the second span of the measuring may be wrong by, for the clock's coarseness
+	maxReadCost = 100 * time.Nanosecond
+	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
+
+	maxMeasures    = 8  // tries to measure the rate before it is said that it can not be done
+	allowanceFolds = 64 // how many folds are timed to find what this machine needs for one
+	allowanceTimes = 4
+)
+
+// A pauseDetector is the cycle counter and what is known about it.
+type pauseDetector struct {
+	// limits is nil until the counter was measured: before that it is not used.
+	limits atomic.Pointer[pauseLimits]
+	since  atomic.Pointer[moment] // the measuring of the rate began here
+	tries  atomic.Int32           // and this often again
+
+	// What tests replace; nil stands for the CPU's own counter.
+	read, readFenced func() uint64
+}
+
+// pauseLimits is the outcome of the measuring, in ticks.
+type pauseLimits struct {
+	why  string // why the counter is not usable; "" where it is
+	rate uint64 // ticks per second, rounded down
+	g    uint64 // a difference of g or more is a pause
+	zero uint64 // 1 where a difference of nothing is a pause, too
+
+	// allowance is what a fold and each of its steps may take: g, or more on a machine
+	// (an emulator) that can not draw a salt and encrypt a block in g.
+	allowance atomic.Uint64
+}
+
+// A moment is a reading of the monotonic clock and one of the counter.
+type moment struct {
+	clock time.Time
+	tick  uint64
+}
+
+// packageInit is when the measuring of the real counter begins.
+var packageInit = readMoment()
+
+// readMoment reads the clock first. With the clock last at the end of the
+// measuring the span of ticks lies inside the span of time, whatever
+// interrupts it: the rate comes out too low, never too high.
+func readMoment() *moment {
+	m := &moment{clock: time.Now()}
+	if ok, _ := hasCounter(); ok {
+		m.tick = cycles()
+	}
+	return m
+}
+
+func newPauseDetector() *pauseDetector {
+	p := new(pauseDetector)
+	p.since.Store(packageInit)
+	return p
+}
+
+// now is a reading of the counter. Instructions may be reordered around it.
+func (p *pauseDetector) now() uint64 {
+	if p.read != nil {
+		return p.read()
+	}
+	return cycles()
+}
+
+// nowFenced is a reading after everything before it.
+func (p *pauseDetector) nowFenced() uint64 {
+	if p.readFenced != nil {
+		return p.readFenced()
+	}
+	return cyclesFenced()
+}
+
+// usable returns the limits where the counter can be used, and otherwise nil.
+func (p *pauseDetector) usable() *pauseLimits {
+	l := p.limits.Load()
+	if l == nil {
+		l = p.measure()
+	}
+	if l == nil || l.why != "" {
+		return nil
+	}
+	return l
+}
+
+// measure finds the limits, or returns nil when it is too early to tell.
+func (p *pauseDetector) measure() *pauseLimits {
+	l := new(pauseLimits)
+	if os.Getenv("CLONERAND_COUNTER") == "off" {
+		l.why = "switched off by CLONERAND_COUNTER=off"
+	} else if ok, why := hasCounter(); !ok {
+		l.why = why
+	} else if begun := p.since.Load(); time.Since(begun.clock) < minMeasure {
+		return nil
+	} else if !l.measureRate(begun) && p.tries.Add(1) < maxMeasures {
+		// The clock and the counter disagree, as after a hibernation that only one of
+		// them counts, or the clock is too coarse: begin again from here.
+		p.since.Store(readMoment())
+		return nil
+	}
+	p.limits.CompareAndSwap(nil, l)
+	return p.limits.Load()
+}
+
+// measureRate reports whether it found a rate that the counter can be used with;
+// if not, why says what was wrong.
+func (l *pauseLimits) measureRate(begun *moment) bool {
+	// A second span, of ticks around time, bounds the rate from above.
+	early := cycles()
+	start := time.Now()
+	cost, moves := readCost()
+	end := time.Now()
+	late := cycles()
+
+	tick := cycles()
+	clock := time.Now()
+	rate := perSecond(tick-begun.tick, clock.Sub(begun.clock))
+	switch perRead := time.Duration(cost / rate * 1e9); {
+	case !moves:
+		l.why = "the counter stands still"
+	case tick <= begun.tick, rate > clockError*perSecond(late-early, end.Sub(start)):
+		l.why = "the counter and the clock disagree"
+	case rate < minRate, rate > maxRate:
+		l.why = fmt.Sprintf("the counter's rate is %.0f Hz, outside of 10 MHz to 10 GHz", rate)
+	case perRead >= maxReadCost:
+		l.why = fmt.Sprintf("one reading of the counter takes %v, so it is trapped", perRead)
+	}
+	l.setRate(rate)
+	return l.why == ""
+}
+
+func (l *pauseLimits) setRate(rate float64) {
+	l.rate = uint64(rate)
+	l.g = uint64(rate * pauseTime.Seconds())
+	if rate > zeroRate {
+		l.zero = 1
+	}
+	l.allowance.Store(l.g)
+}
+
+func perSecond(ticks uint64, t time.Duration) float64 {
+	return float64(ticks) / max(t, 1).Seconds()
+}
+
+// readCost is what one of 32 readings takes, in ticks, best of eight tries, since
+// one preemption must not decide; and whether the counter moves.
+func readCost() (ticks float64, moves bool) {
+	const readings = 32
+	best := ^uint64(0)
+	for range 8 {
+		first := cycles()
+		for range readings - 2 {
+			cycles()
+		}
+		if last := cycles(); last > first {
+			best, moves = min(best, last-first), true
+		}
+	}
+	return float64(best) / readings, moves
+}
+
+// paused says whether the time between two readings was enough for a clone. A
+// counter that went back differs by nearly 2^64, and so has paused.
+func (l *pauseLimits) paused(from, to uint64) bool { return to-from-l.zero >= l.g }
+
+// pausedStep is paused for a fold or a step of it.
+func (l *pauseLimits) pausedStep(from, to uint64) bool {
+	return to-from-l.zero >= l.allowance.Load()
+}
+
+// widen sets the allowance to what this machine needs. fold does the work of one
+// salt and one block on memory that holds nothing of value.
+func (p *pauseDetector) widen(l *pauseLimits, fold func()) {
+	best := ^uint64(0)
+	for range allowanceFolds {
+		start := p.now()
+		fold()
+		if took := p.now() - start; took > 0 {
+			best = min(best, took)
+		}
+	}
+	if best < ^uint64(0)/allowanceTimes {
+		l.allowance.Store(max(l.g, allowanceTimes*best))
+	}
+}

@@ -1,0 +1,142 @@
+// Package rand is crypto/rand with a generator of its own behind it: an AES-256
+// CTR_DRBG (NIST SP 800-90A Rev. 1) in user space that notices when its state has
+// been cloned, by a fork, a snapshot of the virtual machine or a resumed
+// hibernation image, and never lets two clones emit the same bytes.
+package rand
+
+import (
+	"crypto/fips140"
+	"errors"
+	"io"
+	"math/big"
+)
+
+// Reader is the default generator, safe for concurrent use. Whoever replaces it
+// replaces it for Read and Text, too, as with crypto/rand.
+var Reader io.Reader = defaultReader
+
+// Read fills b with cryptographically secure random bytes. It never returns an
+// error and always fills b entirely: if Reader returns an error, the program
+// crashes irrecoverably, as with crypto/rand.
+func Read(b []byte) (n int, err error) {
+	// The default generator does not let b escape; of another Reader nobody knows.
+	if r, ok := Reader.(*reader); ok {
+		_, err = r.Read(b)
+	} else {
+		bb := make([]byte, len(b))
+		_, err = io.ReadFull(Reader, bb)
+		copy(b, bb)
+		clear(bb)
+	}
+	if err != nil {
+		fatal("clonerand: failed to read random data: " + err.Error())
+	}
+	return len(b), nil
+}
+
+// fatal crashes the program. A panic in the goroutine of the caller could be
+// recovered; one in a new goroutine can not, and the caller never returns.
+func fatal(message string) {
+	go panic(message)
+	select {}
+}
+
+const base32alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // RFC 4648, 6
+
+// Text returns a random string of the standard base32 alphabet with at least 128
+// bits of randomness, as crypto/rand's does. A future version may return longer
+// texts to keep that up.
+func Text() string {
+	var text [26]byte // 32^26 > 2^128
+	Read(text[:])
+	for i := range text {
+		text[i] = base32alphabet[text[i]%32]
+	}
+	return string(text[:])
+}
+
+// Int returns a uniform random value in [0, max). It panics if max <= 0, and
+// returns an error if rand.Read returns one.
+func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
+	if max.Sign() <= 0 {
+		panic("crypto/rand: argument to Int is <= 0")
+	}
+	n = new(big.Int).Sub(max, big.NewInt(1))
+	bits := n.BitLen()
+	if bits == 0 {
+		return n, nil
+	}
+	var room [64]byte
+	b := room[:]
+	size := (bits + 7) / 8
+	if size > len(b) {
+		b = make([]byte, size)
+	}
+	b = b[:size]
+	defer clear(b)
+	for {
+		if err := readFull(rand, b); err != nil {
+			return nil, err
+		}
+		b[0] &= 0xff >> (8*size - bits)
+		// The number of tries depends on what was thrown away, not on what is returned.
+		if n.SetBytes(b).Cmp(max) < 0 {
+			return n, nil
+		}
+	}
+}
+
+// readFull is io.ReadFull, but does not let b escape for the default generator.
+func readFull(rand io.Reader, b []byte) error {
+	if r, ok := rand.(*reader); ok {
+		_, err := r.Read(b)
+		return err
+	}
+	bb := make([]byte, len(b))
+	defer clear(bb)
+	_, err := io.ReadFull(rand, bb)
+	copy(b, bb)
+	return err
+}
+
+// Prime returns a number of the given bit length that is prime with high
+// probability, from candidates drawn from rand. It returns an error if rand.Read
+// does, if bits < 2, and in FIPS 140-only mode.
+//
+// Unlike crypto/rand's since Go 1.26, it honours rand.
+func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
+	if fips140.Enforced() {
+		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")
+	}
+	if bits < 2 {
+		return nil, errors.New("crypto/rand: prime size must be at least 2-bit")
+	}
+	b := make([]byte, (bits+7)/8)
+	defer clear(b)
+	p = new(big.Int)
+	for {
+		if err := readFull(rand, b); err != nil {
+			return nil, err
+		}
+		p.SetBytes(b)
+		for extra := p.BitLen() - 1; extra >= bits; extra-- {
+			p.SetBit(p, extra, 0)
+		}
+		// The top two bits are set, so that the product of two primes is not a bit short;
+		// and the lowest, since an even number of this length is no prime.
+		p.SetBit(p, bits-1, 1)
+		if bits > 2 {
+			p.SetBit(p, bits-2, 1)
+		}
+		p.SetBit(p, 0, 1)
+		if p.ProbablyPrime(20) {
+			return p, nil
+		}
+	}
+}
+
+// Generation returns a number that changes whenever a fork or a clone signal is
+// noticed, and never goes down. It looks at the detectors itself. A pause alone
+// does not move it, since a pause is not known to have been a clone: where nothing
+// tells, it is no guard for a nonce counter.
+func Generation() uint64 { return thisHost().clones.poll() }

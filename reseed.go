@@ -1,0 +1,59 @@
+package rand
+
+// Reseed draws fresh entropy and mixes it, and perso, into the default generator
+// behind Reader. Every Read of any goroutine that starts after Reseed has
+// returned uses a state that was seeded afterwards, with perso in it. perso may be
+// nil or have any length; it need not be secret. No personalization is lost:
+// those of earlier calls stay in.
+//
+// An error wraps ErrEntropy. The generator is then depleted: nothing that was
+// kept leaves it, and the next Read seeds it anew, with perso. In this it is
+// stricter than the function that it mirrors, psa_random_reseed.
+func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
+
+// reseed draws once for all shards; each seeds itself before its next use, from
+// the system and with this draw in its additional input.
+func (r *reader) reseed(perso []byte) error {
+	o := r.order.Load()
+	if o == nil {
+		o = r.start()
+	}
+	entropy := make([]byte, entropyLen)
+	defer clear(entropy)
+	err := readEntropy(r.conf.Load().host.system, entropy)
+	for !r.order.CompareAndSwap(o, o.chainOn(entropy, perso)) {
+		o = r.order.Load()
+	}
+	return err
+}
+
+// minUnique is how long a personalization must be to tell clones apart.
+const minUnique = 16
+
+// Reseed draws fresh entropy, exactly once, and mixes it and perso into the
+// generator: CTR_DRBG Reseed, SP 800-90A 10.2.1.4.2, with what is derived from the
+// personalizations so far as additional input. perso may be nil or have any
+// length.
+//
+// An error wraps ErrEntropy; the generator emits nothing until a seeding succeeds,
+// and every Read tries one. It mirrors psa_random_reseed, where the generator
+// stays usable.
+//
+// After a clone was noticed, a generator whose only source is an NV seed needs a
+// perso of 16 bytes or more that no other clone has. With less it returns
+// ErrCloned.
+func (g *Generator) Reseed(perso []byte) error {
+	s := g.acquire()
+	if s == nil {
+		return errNoGenerator
+	}
+	defer s.lock.unlock()
+	o := g.order.Load()
+	for !g.order.CompareAndSwap(o, o.chainOn(perso)) {
+		o = g.order.Load()
+	}
+	if len(perso) >= minUnique {
+		s.conf.accept()
+	}
+	return s.seed(g.order.Load())
+}

@@ -1,0 +1,94 @@
+package rand
+
+import "time"
+
+const (
+	maxExtra = 512 // room for the additional input of a seeding
+
+	// afterEvent is how often a state seeds again after an event on a machine whose
+	// CPU has no random instruction: 1, 10, 100 and 1,000 ms later.
+	afterEvent = 4
+)
+
+// seed seeds the state by the order o and under the clone number that is read
+// here, before the entropy is drawn: one read afterwards could hide an
+// event. A state whose seeding fails stays unseeded.
+func (s *instance) seed(o *order) error {
+	n := s.host.clones.current()
+	first := s.orderID == 0
+	event := s.heir || !first && s.seededUnder != n.number
+	if err := s.conf.admit(n); err != nil {
+		s.number = 0
+		return err
+	}
+	system := s.conf.entropy == nil
+	// A state that is alone, and no more than reseeded in its turn, stays so.
+	stays := system && !first && !event && !s.salted && s.g != 0 && s.stillAlone()
+	s.number, s.order = 0, nil
+
+	var room [maxExtra]byte
+	extra := append(room[:0], s.salt[:]...) // of the kept output: what made this clone differ stays in the state
+	if !s.salted {
+		extra = extra[:0]
+	}
+	if o.chained {
+		extra = append(extra, o.chain[:]...)
+	}
+	if event || first && system || s.conf.nv != nil {
+		extra = s.host.eventInput(extra)
+	}
+	if system && !stays && (event || first || s.lim == nil) {
+		extra = s.host.cpuInput(extra)
+	}
+	defer clear(room[:])
+	if err := s.conf.draw(s.in[:], extra); err != nil {
+		return err
+	}
+	if first {
+		s.drbg.instantiate(s.in[:], s.conf.perso, extra)
+	} else {
+		s.drbg.reseed(s.in[:], extra)
+	}
+	clear(s.in[:])
+	s.eraseKept()
+	if s.lim != nil && !stays {
+		s.seal()
+	}
+	if event && system && s.host.random == nil {
+		s.eventAt, s.again = time.Now(), 1
+	}
+	s.number, s.seededUnder, s.orderID, s.heir = n.number, n.number, o.id, false
+	return nil
+}
+
+// seal brings 16 fresh bytes into a state whose seeding takes longer than a pause
+// may, in less time than that: CTR_DRBG_Update with the salt as provided data.
+func (s *instance) seal() {
+	s.alone, s.g, s.zero = 0, 0, s.lim.zero // never
+	from, ok := s.drawSalt()
+	copy(s.drbg.seed[:], s.salt[:])
+	s.drbg.update()
+	clear(s.salt[:])
+	if ok {
+		s.alone, s.g = from, s.lim.g
+	}
+}
+
+// againDue says whether one of the seedings is due that follow an event where the
+// kernel may still give the clone's bytes.
+func (s *instance) againDue() bool {
+	if s.again == 0 {
+		return false
+	}
+	wait := time.Millisecond
+	for range s.again - 1 {
+		wait *= 10
+	}
+	if time.Since(s.eventAt) < wait {
+		return false
+	}
+	if s.again++; s.again > afterEvent {
+		s.again = 0
+	}
+	return true
+}

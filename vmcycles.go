@@ -1,5 +1,0 @@
-package rand
-
-func cycles() uint64
-
-func Generation() uint64 { return 0 }

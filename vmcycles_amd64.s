@@ -1,8 +1,0 @@
-#include "textflag.h"
-
-TEXT ·cycles(SB), NOSPLIT, $0-8
-	RDTSC
-	SHLQ $32, DX
-	ORQ  DX, AX
-	MOVQ AX, ret+0(FP)
-	RET
