@@ -97,15 +97,17 @@ func runVMGuest(console *io.Writer) error {
 		region.SetCounterUsed()
 	}
 
-	failed := make(chan error)
+	failed, start := make(chan error), make(chan struct{})
 	var homes []*instance
 	for cpu := range vmCPUs {
 		logs := region.Logs[cpu*len(gens):][:len(gens)]
 		home := vmNewHome(homes, func(home *instance) {
+			<-start
 			failed <- vmReadForEver(cpu, gens, home, logs, region, large)
 		})
 		homes = append(homes, home)
 	}
+	close(start)
 	fmt.Fprintf(tty, "vmtest memory %s\n", where)
 	go func() { failed <- vmCommands(tty) }()
 	return <-failed
@@ -361,6 +363,9 @@ func vmCommands(tty *os.File) error {
 			if err != nil {
 				return fmt.Errorf("signal bump: %w: %s", err, out)
 			}
+		case len(f) == 1 && f[0] == "stacks":
+			b := make([]byte, 1<<16)
+			tty.Write(b[:runtime.Stack(b, true)])
 		case len(f) == 1 && f[0] == "hibernate":
 			if err := os.WriteFile("/sys/power/state", []byte("disk"), 0); err != nil {
 				return err
