@@ -51,12 +51,26 @@ func (w *cloneWatch) number() uint64 {
 	if s == nil {
 		return w.look().number
 	}
-	for i := range s.words {
-		if atomic.LoadUint64(s.words[i].at) != s.words[i].held {
-			return w.look().number
-		}
+	if !s.holds() {
+		return w.look().number
 	}
 	return s.number
+}
+
+// still says whether the clone number is n. It may say no without a reason.
+func (w *cloneWatch) still(n uint64) bool {
+	s := w.last.Load()
+	return s != nil && s.number == n && s.holds()
+}
+
+// holds compares each watched word with what it held.
+func (s *sighting) holds() bool {
+	for i := range s.words {
+		if atomic.LoadUint64(s.words[i].at) != s.words[i].held {
+			return false
+		}
+	}
+	return true
 }
 
 // poll is number, and sees a fork on every system that can fork: where the kernel

@@ -117,7 +117,7 @@ func (s *instance) drawSalt() (from uint64, ok bool) {
 // needed of the cipher is a permutation that mixes.
 func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 	budget := burstTimes * s.lim.g
-	if s.g != 0 || s.alone != 0 {
+	if s.alone != 0 { // a state that never was alone may come out of any pause
 		budget = min(budget, (from-s.alone)/burstShare)
 	}
 	mix := derivationCipher()

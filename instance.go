@@ -25,7 +25,7 @@ type secrets struct {
 type instance struct {
 	lock forkLock
 	conf *config
-	host *host
+	*host
 
 	// The state was seeded under this clone number (0: it is not seeded) and by the
 	// order of this id. No byte leaves if the number that is read after the
@@ -65,6 +65,9 @@ func newInstance(c *config) *instance {
 // quick serves a small Read from kept output where the two checks are all that is
 // to be done. Otherwise it reports false, and b holds nothing of value.
 func (s *instance) quick(b []byte, o *order) bool {
+	if len(b) > maxSmall {
+		return false
+	}
 	pos := s.pos
 	need := wholeBlocks(len(b))
 	if need > s.end-pos || s.order != o {
@@ -72,8 +75,8 @@ func (s *instance) quick(b []byte, o *order) bool {
 	}
 	out := s.kept[pos : pos+need]
 	copy(b, out)
-	now := s.host.pause.now()
-	if now-s.alone-s.zero >= s.g || s.host.clones.number() != s.number {
+	now := s.pause.now()
+	if now-s.alone-s.zero >= s.g || !s.clones.still(s.number) {
 		clear(b)
 		return false
 	}
@@ -95,6 +98,9 @@ func (s *instance) read(b []byte, o *order) (err error) {
 	}()
 	if o.resist {
 		s.number = 0 // prediction resistance: seed for this Read
+	}
+	if len(b) == 0 {
+		return nil
 	}
 	for s.tries = maxTries; ; {
 		if err := s.prepare(o); err != nil {

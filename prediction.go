@@ -12,11 +12,8 @@ import (
 // entropy itself. Its error is always nil. It mirrors
 // psa_random_set_prediction_resistance.
 func SetPredictionResistance(enabled bool) error {
-	r := defaultReader
-	if r.order.Load() == nil {
-		r.start()
-	}
-	setResist(&r.order, enabled)
+	defaultReader.start()
+	setResist(&defaultReader.order, enabled)
 	return nil
 }
 

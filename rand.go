@@ -5,8 +5,6 @@
 package rand
 
 import (
-	"crypto/fips140"
-	"errors"
 	"io"
 	"math/big"
 )
@@ -97,42 +95,6 @@ func readFull(rand io.Reader, b []byte) error {
 	_, err := io.ReadFull(rand, bb)
 	copy(b, bb)
 	return err
-}
-
-// Prime returns a number of the given bit length that is prime with high
-// probability, from candidates drawn from rand. It returns an error if rand.Read
-// does, if bits < 2, and in FIPS 140-only mode.
-//
-// Unlike crypto/rand's since Go 1.26, it honours rand.
-func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
-	if fips140.Enforced() {
-		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")
-	}
-	if bits < 2 {
-		return nil, errors.New("crypto/rand: prime size must be at least 2-bit")
-	}
-	b := make([]byte, (bits+7)/8)
-	defer clear(b)
-	p = new(big.Int)
-	for {
-		if err := readFull(rand, b); err != nil {
-			return nil, err
-		}
-		p.SetBytes(b)
-		for extra := p.BitLen() - 1; extra >= bits; extra-- {
-			p.SetBit(p, extra, 0)
-		}
-		// The top two bits are set, so that the product of two primes is not a bit short;
-		// and the lowest, since an even number of this length is no prime.
-		p.SetBit(p, bits-1, 1)
-		if bits > 2 {
-			p.SetBit(p, bits-2, 1)
-		}
-		p.SetBit(p, 0, 1)
-		if p.ProbablyPrime(20) {
-			return p, nil
-		}
-	}
 }
 
 // Generation returns a number that changes whenever a fork or a clone signal is

@@ -140,7 +140,10 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	}
 	if !isSystem(cfg.Entropy) {
 		c.entropy = cfg.Entropy
-		c.nv, _ = cfg.Entropy.(*NVSeed)
+		var seeded bool
+		if c.nv, seeded = cfg.Entropy.(*NVSeed); seeded && c.nv == nil {
+			return nil, fmt.Errorf("%w: Entropy is a nil *NVSeed: open one with OpenNVSeed", ErrEntropy)
+		}
 	}
 	g := &Generator{conf: c}
 	first := &order{id: 1}
@@ -235,9 +238,23 @@ func (s *instance) makeHeir() *instance {
 // reader is the default generator: as many instances as it takes for goroutines on
 // all CPUs to find one that is free. The zero value is ready for use.
 type reader struct {
-	conf   atomic.Pointer[config]
-	order  atomic.Pointer[order]
-	shards atomic.Pointer[[]atomic.Pointer[instance]]
+	order atomic.Pointer[order]
+	fleet atomic.Pointer[fleet]
+}
+
+// A fleet is the instances of a reader; each is made when it is first needed.
+type fleet struct {
+	conf   *config
+	clones *cloneWatch
+	shards []atomic.Pointer[instance] // a power of two of them
+}
+
+func newFleet(c *config) *fleet {
+	n := 16
+	for n < 2*runtime.NumCPU() {
+		n *= 2
+	}
+	return &fleet{conf: c, clones: c.host.clones, shards: make([]atomic.Pointer[instance], n)}
 }
 
 var defaultReader = new(reader)
@@ -245,15 +262,19 @@ var defaultReader = new(reader)
 // Read fills b. It returns an error only where the operating system's generator
 // fails, which crypto/rand documents not to happen; b is then cleared.
 func (r *reader) Read(b []byte) (n int, err error) {
-	if len(b) == 0 {
-		return 0, nil
+	o, f := r.order.Load(), r.fleet.Load()
+	if o == nil || f == nil {
+		o, f = r.start()
 	}
-	o := r.order.Load()
-	if o == nil {
-		o = r.start()
+	// Goroutines are told apart by where their stacks are: 2 KiB is the smallest. The
+	// address is a number here, and nothing is read through it.
+	var here byte
+	home := uint64(uintptr(unsafe.Pointer(&here))) >> 11 * 0x9E3779B97F4A7C15 >> 32
+	s := f.shards[home&uint64(len(f.shards)-1)].Load()
+	if s == nil || !s.lock.tryLock(f.clones.forks()) {
+		s = f.acquire(home)
 	}
-	s := r.acquire()
-	if len(b) > maxSmall || !s.quick(b, o) {
+	if !s.quick(b, o) {
 		err = s.read(b, o)
 	}
 	s.lock.unlock()
@@ -265,53 +286,31 @@ func (r *reader) Read(b []byte) (n int, err error) {
 
 // start makes what a reader needs, at first use. It has no lock: of two that start
 // at once one wins.
-func (r *reader) start() *order {
-	r.conf.CompareAndSwap(nil, &config{host: thisHost(), interval: defaultReseedInterval})
-	n := 16
-	for n < 2*runtime.NumCPU() {
-		n *= 2
+func (r *reader) start() (*order, *fleet) {
+	if r.fleet.Load() == nil {
+		r.fleet.CompareAndSwap(nil, newFleet(&config{host: thisHost(), interval: defaultReseedInterval}))
 	}
-	shards := make([]atomic.Pointer[instance], n)
-	r.shards.CompareAndSwap(nil, &shards)
 	r.order.CompareAndSwap(nil, &order{id: 1})
-	return r.order.Load()
+	return r.order.Load(), r.fleet.Load()
 }
 
-// acquire returns an instance with its lock held: the home shard of this goroutine,
-// or else another that is free.
-func (r *reader) acquire() *instance {
-	shards := *r.shards.Load()
-	clones := r.conf.Load().host.clones
-	// Goroutines are told apart by where their stacks are: 2 KiB is the smallest. The
-	// address is a number here and nothing is read through it.
-	var here byte
-	home := int(uint64(uintptr(unsafe.Pointer(&here)))>>11*0x9E3779B97F4A7C15>>32) & (len(shards) - 1)
-	if s := shards[home].Load(); s != nil && s.lock.tryLock(clones.forks()) {
-		return s
-	}
-	return r.acquireOther(shards, home)
-}
-
-func (r *reader) acquireOther(shards []atomic.Pointer[instance], home int) *instance {
-	clones := r.conf.Load().host.clones
+// acquire returns an instance with its lock held: the home shard if it is there and
+// free, or else the next.
+func (f *fleet) acquire(home uint64) *instance {
 	for try := 0; ; try++ {
-		forks := clones.current().forks
-		for i := range shards {
-			slot := &shards[(home+i)&(len(shards)-1)]
+		forks := f.clones.current().forks
+		for i := range f.shards {
+			slot := &f.shards[(home+uint64(i))&uint64(len(f.shards)-1)]
 			s := slot.Load()
 			if s == nil {
-				slot.CompareAndSwap(nil, newInstance(r.conf.Load()))
+				slot.CompareAndSwap(nil, newInstance(f.conf))
 				s = slot.Load()
 			}
 			if s.lock.tryLock(forks) {
 				return s
 			}
 			if s.lock.abandoned(forks) {
-				heir := s.makeHeir()
-				heir.lock.tryLock(forks)
-				if slot.CompareAndSwap(s, heir) {
-					return heir
-				}
+				slot.CompareAndSwap(s, s.makeHeir())
 			}
 		}
 		backOff(try)

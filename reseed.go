@@ -14,13 +14,10 @@ func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 // reseed draws once for all shards; each seeds itself before its next use, from
 // the system and with this draw in its additional input.
 func (r *reader) reseed(perso []byte) error {
-	o := r.order.Load()
-	if o == nil {
-		o = r.start()
-	}
+	o, f := r.start()
 	entropy := make([]byte, entropyLen)
 	defer clear(entropy)
-	err := readEntropy(r.conf.Load().host.system, entropy)
+	err := readEntropy(f.conf.host.system, entropy)
 	for !r.order.CompareAndSwap(o, o.chainOn(entropy, perso)) {
 		o = r.order.Load()
 	}

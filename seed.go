@@ -64,13 +64,13 @@ func (s *instance) seed(o *order) error {
 // seal brings 16 fresh bytes into a state whose seeding takes longer than a pause
 // may, in less time than that: CTR_DRBG_Update with the salt as provided data.
 func (s *instance) seal() {
-	s.alone, s.g, s.zero = 0, 0, s.lim.zero // never
 	from, ok := s.drawSalt()
 	copy(s.drbg.seed[:], s.salt[:])
 	s.drbg.update()
 	clear(s.salt[:])
+	s.g = 0 // never, unless nothing fell between the draw and its use
 	if ok {
-		s.alone, s.g = from, s.lim.g
+		s.alone, s.g, s.zero = from, s.lim.g, s.lim.zero
 	}
 }
 

@@ -167,7 +167,7 @@ func vmHome() *instance {
 }
 
 func vmShards() (all []*instance) {
-	shards := *defaultReader.shards.Load()
+	shards := defaultReader.fleet.Load().shards
 	for i := range shards {
 		if s := shards[i].Load(); s != nil {
 			all = append(all, s)

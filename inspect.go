@@ -1,0 +1,119 @@
+package rand
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Protection is one of the ways in which a clone of this process or machine is
+// noticed, as it stands here.
+type Protection struct {
+	Name   string // "fork", "pause", "random instruction", or the name of a clone signal
+	Active bool
+	Detail string // what is used and what it says, or why it is not
+	Mend   string // what to do about it; "" where nothing is to be done
+}
+
+// Inspect reports what protects this process here. For the time of loop it also
+// reads the cycle counter as Reads do and counts the pauses; 0 leaves that out.
+// Nothing in the report is secret. It may be called at any time from any goroutine.
+func Inspect(loop time.Duration) []Protection {
+	h := thisHost()
+	now := h.clones.current()
+	report := []Protection{h.inspectFork(now), h.inspectPause(loop)}
+	for _, sig := range now.signals {
+		report = append(report, sig.inspect())
+	}
+	return append(report, h.inspectRandom())
+}
+
+func (h *host) inspectFork(s *sighting) Protection {
+	p := Protection{Name: "fork", Active: s.page != nil || s.pid != 0}
+	switch {
+	case s.page != nil:
+		p.Detail = "a page that the kernel wipes on fork, and the PID"
+	case p.Active:
+		p.Detail = "the PID after each pause; no wiped page: " + s.pageWhy
+		p.Mend = "a child that gets its parent's PID (a new PID namespace) is noticed by the pause only"
+	default:
+		p.Detail = s.pageWhy
+	}
+	return p
+}
+
+func (h *host) inspectPause(loop time.Duration) Protection {
+	p := Protection{Name: "pause", Mend: "every small Read mixes in system bytes, which is safe where crypto/rand is"}
+	l := h.pause.usable()
+	if l == nil {
+		if l = h.pause.limits.Load(); l == nil {
+			p.Detail = "the cycle counter is not measured yet"
+		} else {
+			p.Detail = l.why
+		}
+		return p
+	}
+	p.Active, p.Mend = true, ""
+	p.Detail = fmt.Sprintf("%s at %d kHz, a pause is %d ticks (%v)", counterName, l.rate/1000, l.g, pauseTime)
+	if a := l.allowance.Load(); a > l.g {
+		p.Detail += fmt.Sprintf(", a fold may take %d", a)
+	}
+	if loop > 0 {
+		cost, pauses := h.pause.trial(l, loop)
+		p.Detail += fmt.Sprintf("; one check takes %.1f ns, %d pauses in %v", cost, pauses, loop)
+	}
+	return p
+}
+
+// trial is a loop that checks for pauses and does nothing else.
+func (p *pauseDetector) trial(l *pauseLimits, loop time.Duration) (nanoseconds float64, pauses int) {
+	const batch = 1000
+	checks := 0
+	start := time.Now()
+	last := p.now()
+	for time.Since(start) < loop {
+		for range batch {
+			now := p.now()
+			if l.paused(last, now) {
+				pauses++
+			}
+			last = now
+		}
+		checks += batch
+	}
+	return float64(time.Since(start).Nanoseconds()) / float64(checks), pauses
+}
+
+func (h *host) inspectRandom() Protection {
+	p := Protection{Name: "random instruction", Detail: cpuRandomName}
+	if _, _, p.Active = h.draw(); p.Active {
+		return p
+	}
+	p.Detail = "none"
+	if h.random != nil {
+		p.Detail = cpuRandomName + " gives no usable numbers"
+	}
+	p.Mend = "after a clone the kernel's generator may repeat until it has reseeded; a signal or a hook tells it"
+	return p
+}
+
+func (s *signal) inspect() Protection {
+	if s.memory == nil {
+		detail, mend, _ := strings.Cut(s.why, "; ")
+		return Protection{Name: s.name, Detail: detail, Mend: mend}
+	}
+	p := Protection{Name: s.name, Active: true, Detail: "watched"}
+	for _, i := range s.watch {
+		p.Detail += fmt.Sprintf(", value %d", littleEndian(atomic.LoadUint64(&s.memory[i])))
+	}
+	return p
+}
+
+// littleEndian is the value of a word that a page holds in little-endian order.
+func littleEndian(word uint64) uint64 {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], word)
+	return binary.LittleEndian.Uint64(b[:])
+}

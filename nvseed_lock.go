@@ -1,0 +1,124 @@
+package rand
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// A draw excludes all others by two locks, since neither is enough.
+//
+// Between processes it is a lock on FILE.lock, a file of its own because the
+// rename of a draw would take a lock on FILE away. It must not be flock: a
+// forked child shares the parent's, and would keep a dead parent's lock for as long
+// as it lives. An fcntl lock is the process's own, and the kernel drops it
+// when the process ends, however it ends.
+//
+// Within a process an fcntl lock excludes nobody, and is lost when anyone closes
+// the file; so the gate comes first. It is a forkLock, since a mutex that another
+// thread holds at a fork would stay locked in the child for ever.
+//
+// Both are tried and tried again until the time is over, rather than waited for,
+// and the gate is left in between, so that a seed that is stuck does not hold up others.
+
+// gate is held by the one goroutine of this process that is in a draw.
+var gate forkLock
+
+func enterGate() bool {
+	forks := thisHost().clones.current().forks
+	gate.freeAbandoned(forks)
+	return gate.tryLock(forks)
+}
+
+// lock takes both locks. owner is the seed, whose owner the lock file gets.
+func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
+	name := file + ".lock"
+	deadline := time.Now().Add(s.wait)
+	for nap := time.Millisecond; ; nap = min(2*nap, 16*time.Millisecond) {
+		holder := "another goroutine of this process"
+		if enterGate() {
+			var f *os.File
+			if f, holder, err = s.tryLock(name, owner); f != nil {
+				return func() { f.Close(); gate.unlock() }, nil
+			}
+			gate.unlock()
+			if err != nil {
+				return nil, fmt.Errorf("lock %s: %w", name, err)
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("lock %s: held by %s for more than %v: wait for it to finish, or end it if it hangs", name, holder, s.wait)
+		}
+		napThread(nap)
+	}
+}
+
+// tryLock returns the open lock file whose lock it holds, or who holds it.
+func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err error) {
+	f, err = openLock(name, owner)
+	if f == nil {
+		return nil, "nobody", err
+	}
+	s.at("lock opened")
+	locked, holder, err := lockFile(f)
+	if err == nil && locked {
+		// Someone may have removed the file while it was opened: then this lock
+		// excludes nobody who comes later.
+		var mine, named fs.FileInfo
+		if mine, err = f.Stat(); err == nil {
+			named, err = os.Lstat(name)
+		}
+		if err == nil && os.SameFile(mine, named) {
+			return f, "", nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		holder = "nobody"
+	}
+	f.Close()
+	return nil, holder, err
+}
+
+// openLock opens the lock file, or makes it for the owner of the seed. The owner
+// and mode of one that is there are left alone: in a folder of another user, root
+// could be made to give any file away.
+func openLock(name string, owner fs.FileInfo) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|openFlags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createLock(name, owner)
+	}
+	if err == nil {
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil {
+			err = checkRegular(info)
+		}
+		if err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	if what := adviceFor(err); what == "" || errors.Is(err, fs.ErrPermission) {
+		return nil, mend(err, "it must be a regular file of the owner of the seed: remove it while nothing draws")
+	}
+	return nil, advise(name, err)
+}
+
+// createLock returns nil and nil if someone else was first.
+func createLock(name string, owner fs.FileInfo) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, advise(name, err)
+	}
+	if err := ownLike(f, owner); err != nil {
+		f.Close()
+		os.Remove(name)
+		return nil, err
+	}
+	return f, nil
+}
