@@ -148,7 +148,7 @@ func (r restorer) restore(ctx context.Context, dir string, clone variant, before
 	if clone.bump {
 		id := make([]byte, 16)
 		rand.Read(id)
-		if err := v.say(ctx, "bump " + hex.EncodeToString(id)); err != nil {
+		if err := v.say(ctx, "bump "+hex.EncodeToString(id)); err != nil {
 			return nil, err
 		}
 	}
