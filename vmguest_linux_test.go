@@ -38,7 +38,7 @@ func vmGuest() {
 	}
 	var console io.Writer = os.Stderr
 	err := runVMGuest(&console)
-	fmt.Fprintf(console, "vmtest error: %v\n", err)
+	fmt.Fprintf(console, "vmtest error %v\n", err)
 	time.Sleep(100 * time.Millisecond) // the console is a slow line
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }

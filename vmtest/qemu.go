@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,6 +22,7 @@ type machine struct {
 	arch    string // amd64 or arm64
 	kernel  string // folder of the cache
 	cpu     string
+	memory  int      // in MiB; 0: 320
 	modules []string // loaded by the guest, in this order
 	command bool     // the guest has the clonerand command
 	devices []string // arguments of -device
@@ -60,7 +63,7 @@ func (m machine) start(ctx context.Context, dir, initramfs, snapshot string) (*v
 	}
 	board := boards[m.arch]
 	args := strings.Fields(board.qemu)
-	args = append(args, "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-smp", fmt.Sprint(cpus), "-m", "320",
+	args = append(args, "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(cmp.Or(m.memory, 320)),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log",
 		"-serial", "chardev:console",
@@ -140,28 +143,42 @@ func (v *vm) wait(ctx context.Context, command, want string, pending ...string) 
 	}
 }
 
-// line waits for a line of the guest that begins with "vmtest <word>" and returns the rest of it.
+var errEnded = errors.New("the guest ended")
+
+// said looks for a line "vmtest <word> ..." that the guest has printed, and returns what follows the word. A
+// complaint of the guest is an error.
+func (v *vm) said(word string) (rest string, ok bool, err error) {
+	b, err := os.ReadFile(filepath.Join(v.dir, "console.log"))
+	if err != nil {
+		return "", false, err
+	}
+	for s := range strings.Lines(string(b)) {
+		if !strings.HasSuffix(s, "\n") {
+			break // not all of it is there yet
+		}
+		if _, rest, ok := strings.Cut(s, "vmtest error "); ok {
+			return "", false, fmt.Errorf("guest: %s", strings.TrimSpace(rest))
+		}
+		if _, rest, ok := strings.Cut(s, "vmtest "+word+" "); ok {
+			return strings.TrimSpace(rest), true, nil
+		}
+	}
+	select {
+	case <-v.gone:
+		return "", false, fmt.Errorf("%w; console: %q; QEMU: %s", errEnded, b, &v.stderr)
+	default:
+		return "", false, nil
+	}
+}
+
+// line waits for such a line.
 func (v *vm) line(ctx context.Context, word string) (string, error) {
 	for {
-		b, err := os.ReadFile(filepath.Join(v.dir, "console.log"))
-		if err != nil {
-			return "", err
-		}
-		for s := range strings.Lines(string(b)) {
-			if _, rest, ok := strings.Cut(s, "vmtest error: "); ok && strings.HasSuffix(s, "\n") {
-				return "", fmt.Errorf("guest: %s", strings.TrimSpace(rest))
-			}
-			if _, rest, ok := strings.Cut(s, "vmtest "+word); ok && strings.HasSuffix(s, "\n") {
-				return strings.TrimSpace(rest), nil
-			}
-		}
-		select {
-		case <-v.gone:
-			return "", fmt.Errorf("the guest ended; console: %q; QEMU: %s", b, &v.stderr)
-		default:
+		if rest, ok, err := v.said(word); ok || err != nil {
+			return rest, err
 		}
 		if err := sleep(ctx, pollTime); err != nil {
-			return "", fmt.Errorf("%w; console: %q", err, b)
+			return "", fmt.Errorf("no word %q from the guest: %w", word, err)
 		}
 	}
 }
