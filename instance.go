@@ -64,19 +64,23 @@ func newInstance(c *config) *instance {
 
 // quick serves a small Read from kept output where the two checks are all that is
 // to be done. Otherwise it reports false, and b holds nothing of value.
-func (s *instance) quick(b []byte, o *order) bool {
+//
+// now is a reading of the counter since the Read began. It may be taken before the
+// lock, where it overlaps with it: kept output was made before alone was read, so
+// that a reading from before the output was made lies before alone, and a
+// difference that wrapped around is a pause.
+func (s *instance) quick(b []byte, o *order, now uint64) bool {
 	if len(b) > maxSmall {
 		return false
 	}
 	pos := s.pos
 	need := wholeBlocks(len(b))
-	if need > s.end-pos || s.order != o {
+	if need > s.end-pos || s.order != o || now-s.alone-s.zero >= s.g {
 		return false
 	}
 	out := s.kept[pos : pos+need]
 	copy(b, out)
-	now := s.pause.now()
-	if now-s.alone-s.zero >= s.g || !s.clones.still(s.number) {
+	if !s.clones.still(s.number) {
 		clear(b)
 		return false
 	}

@@ -35,9 +35,11 @@ type pauseDetector struct {
 	limits atomic.Pointer[pauseLimits]
 	since  atomic.Pointer[moment] // the measuring of the rate began here
 	tries  atomic.Int32           // and this often again
+	usual  atomic.Bool            // the CPU's own counter was found usable
 
-	// What tests replace; nil stands for the CPU's own counter.
+	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
+	clock            func() time.Time
 }
 
 // pauseLimits is the outcome of the measuring, in ticks.
@@ -59,17 +61,31 @@ type moment struct {
 }
 
 // packageInit is when the measuring of the real counter begins.
-var packageInit = readMoment()
+var packageInit = new(pauseDetector).readMoment()
 
 // readMoment reads the clock first. With the clock last at the end of the
 // measuring the span of ticks lies inside the span of time, whatever
 // interrupts it: the rate comes out too low, never too high.
-func readMoment() *moment {
-	m := &moment{clock: time.Now()}
-	if ok, _ := hasCounter(); ok {
-		m.tick = cycles()
+func (p *pauseDetector) readMoment() *moment {
+	m := &moment{clock: p.time()}
+	if ok, _ := p.hasCounter(); ok {
+		m.tick = p.now()
 	}
 	return m
+}
+
+func (p *pauseDetector) hasCounter() (ok bool, why string) {
+	if p.read != nil {
+		return true, ""
+	}
+	return hasCounter()
+}
+
+func (p *pauseDetector) time() time.Time {
+	if p.clock != nil {
+		return p.clock()
+	}
+	return time.Now()
 }
 
 func newPauseDetector() *pauseDetector {
@@ -84,6 +100,18 @@ func (p *pauseDetector) now() uint64 {
 		return p.read()
 	}
 	return cycles()
+}
+
+// peek is now where the counter is used, and else 0: whoever does not know yet
+// whether it may be read calls this.
+func (p *pauseDetector) peek() uint64 {
+	if p.usual.Load() {
+		return cycles()
+	}
+	if l := p.limits.Load(); l != nil && l.why == "" {
+		return p.now()
+	}
+	return 0
 }
 
 // nowFenced is a reading after everything before it.
@@ -111,32 +139,34 @@ func (p *pauseDetector) measure() *pauseLimits {
 	l := new(pauseLimits)
 	if os.Getenv("CLONERAND_COUNTER") == "off" {
 		l.why = "switched off by CLONERAND_COUNTER=off"
-	} else if ok, why := hasCounter(); !ok {
+	} else if ok, why := p.hasCounter(); !ok {
 		l.why = why
-	} else if begun := p.since.Load(); time.Since(begun.clock) < minMeasure {
+	} else if begun := p.since.Load(); p.time().Sub(begun.clock) < minMeasure {
 		return nil
-	} else if !l.measureRate(begun) && p.tries.Add(1) < maxMeasures {
+	} else if !p.measureRate(l, begun) && p.tries.Add(1) < maxMeasures {
 		// The clock and the counter disagree, as after a hibernation that only one of
 		// them counts, or the clock is too coarse: begin again from here.
-		p.since.Store(readMoment())
+		p.since.Store(p.readMoment())
 		return nil
 	}
-	p.limits.CompareAndSwap(nil, l)
+	if p.limits.CompareAndSwap(nil, l) && l.why == "" && p.read == nil {
+		p.usual.Store(true)
+	}
 	return p.limits.Load()
 }
 
 // measureRate reports whether it found a rate that the counter can be used with;
 // if not, why says what was wrong.
-func (l *pauseLimits) measureRate(begun *moment) bool {
+func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
 	// A second span, of ticks around time, bounds the rate from above.
-	early := cycles()
-	start := time.Now()
-	cost, moves := readCost()
-	end := time.Now()
-	late := cycles()
+	early := p.now()
+	start := p.time()
+	cost, moves := p.readCost()
+	end := p.time()
+	late := p.now()
 
-	tick := cycles()
-	clock := time.Now()
+	tick := p.now()
+	clock := p.time()
 	rate := perSecond(tick-begun.tick, clock.Sub(begun.clock))
 	switch perRead := time.Duration(cost / rate * 1e9); {
 	case !moves:
@@ -167,15 +197,15 @@ func perSecond(ticks uint64, t time.Duration) float64 {
 
 // readCost is what one of 32 readings takes, in ticks, best of eight tries, since
 // one preemption must not decide; and whether the counter moves.
-func readCost() (ticks float64, moves bool) {
+func (p *pauseDetector) readCost() (ticks float64, moves bool) {
 	const readings = 32
 	best := ^uint64(0)
 	for range 8 {
-		first := cycles()
+		first := p.now()
 		for range readings - 2 {
-			cycles()
+			p.now()
 		}
-		if last := cycles(); last > first {
+		if last := p.now(); last > first {
 			best, moves = min(best, last-first), true
 		}
 	}

@@ -177,14 +177,18 @@ func (g *Generator) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	s := g.acquire()
-	if s == nil {
+	if g.conf == nil {
 		clear(b)
 		return 0, errNoGenerator
 	}
+	now := uint64(0)
+	if g.conf.entropy == nil {
+		now = g.conf.host.pause.peek()
+	}
+	s := g.acquire()
 	defer s.lock.unlock()
 	o := g.order.Load()
-	if len(b) <= maxSmall && s.quick(b, o) {
+	if s.quick(b, o, now) {
 		return len(b), nil
 	}
 	if err := s.read(b, o); err != nil {
@@ -209,9 +213,6 @@ func (g *Generator) Uint64() uint64 {
 func (g *Generator) acquire() *instance {
 	for try := 0; ; try++ {
 		s := g.inst.Load()
-		if s == nil {
-			return nil
-		}
 		if s.lock.tryLock(s.host.clones.forks()) {
 			if g.inst.Load() == s {
 				return s
@@ -246,6 +247,7 @@ type reader struct {
 type fleet struct {
 	conf   *config
 	clones *cloneWatch
+	pause  *pauseDetector
 	shards []atomic.Pointer[instance] // a power of two of them
 }
 
@@ -254,7 +256,7 @@ func newFleet(c *config) *fleet {
 	for n < 2*runtime.NumCPU() {
 		n *= 2
 	}
-	return &fleet{conf: c, clones: c.host.clones, shards: make([]atomic.Pointer[instance], n)}
+	return &fleet{conf: c, clones: c.host.clones, pause: c.host.pause, shards: make([]atomic.Pointer[instance], n)}
 }
 
 var defaultReader = new(reader)
@@ -271,10 +273,11 @@ func (r *reader) Read(b []byte) (n int, err error) {
 	var here byte
 	home := uint64(uintptr(unsafe.Pointer(&here))) >> 11 * 0x9E3779B97F4A7C15 >> 32
 	s := f.shards[home&uint64(len(f.shards)-1)].Load()
+	now := f.pause.peek()
 	if s == nil || !s.lock.tryLock(f.clones.forks()) {
 		s = f.acquire(home)
 	}
-	if !s.quick(b, o) {
+	if !s.quick(b, o, now) {
 		err = s.read(b, o)
 	}
 	s.lock.unlock()

@@ -40,10 +40,10 @@ const minUnique = 16
 // perso of 16 bytes or more that no other clone has. With less it returns
 // ErrCloned.
 func (g *Generator) Reseed(perso []byte) error {
-	s := g.acquire()
-	if s == nil {
+	if g.conf == nil {
 		return errNoGenerator
 	}
+	s := g.acquire()
 	defer s.lock.unlock()
 	o := g.order.Load()
 	for !g.order.CompareAndSwap(o, o.chainOn(perso)) {
