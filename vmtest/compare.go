@@ -30,9 +30,15 @@ func (f finding) and(g finding) finding {
 
 type block [16]byte
 
-// largest is the largest Read that package rand makes as a whole. What a larger one had delivered before
-// the pause is in all clones, as it would be in reads of its own.
-const largest = 1 << 10
+const (
+	// largest is the largest Read that package rand makes as a whole. What a larger one had delivered before
+	// the pause is in all clones, as it would be in reads of its own.
+	largest = 1 << 10
+
+	// generate is what a large Read draws fresh bytes for where no counter can be used. What is under
+	// way is in all clones then, as it is with crypto/rand.
+	generate = 64 << 10
+)
 
 // compare looks for equal blocks in the reads that ended after the restore. before is the image
 // from which the clones come, or nil where nobody could take one; then a read that was under way does not
@@ -78,15 +84,12 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 				if r.Data == nil {
 					return nil, fmt.Errorf("%s: read %d after the restore is overwritten", name, n-place)
 				}
-				skip, err := delivered(old, r)
+				at, err := settled(old, r, clones[0].CounterUsed)
 				if err != nil {
 					return nil, err
 				}
-				for at := 0; at+16 <= len(r.Data); at += 16 {
+				for ; at+16 <= len(r.Data); at += 16 {
 					b := block(r.Data[at:])
-					if skip != nil && bytes.Equal(b[:], skip[at:at+16]) {
-						continue
-					}
 					if seen[name][b] {
 						f.equal++
 					}
@@ -145,18 +148,29 @@ func restoredAt(logs []*vmring.LogImage) (uint64, error) {
 	return 0, errors.New("the clones do not differ in one reading of the counter: virtual time, or no restore")
 }
 
-// delivered returns what stood in the place of the read r when the snapshot was taken, where r was under
-// way then and what it had delivered does not count: in a large read, and in one without a reading of its own
-// that says when it was done. Otherwise it returns nil.
-func delivered(before *vmring.LogImage, r vmring.Record) ([]byte, error) {
+// settled returns how many bytes at the start of the read r do not count, since it was under way in the
+// snapshot, and they were settled by then. None are in a small read with a reading of its own, which says
+// whether it was done.
+func settled(before *vmring.LogImage, r vmring.Record, counterUsed bool) (int, error) {
 	if before == nil || r.Index != before.Count || r.HasOwn() && len(r.Data) <= largest {
-		return nil, nil
+		return 0, nil
 	}
 	old, err := before.Record(r.Index)
 	if err != nil || old.Begin != r.Begin || old.Pos != r.Pos {
-		return nil, err
+		return 0, err
 	}
-	return old.Data, nil
+	n := 0
+	for n+16 <= len(r.Data) && bytes.Equal(old.Data[n:n+16], r.Data[n:n+16]) {
+		n += 16
+	}
+	switch {
+	case counterUsed:
+		return n, nil
+	case len(r.Data) <= largest:
+		return len(r.Data), nil
+	default:
+		return min((n/generate+1)*generate, len(r.Data)), nil
+	}
 }
 
 // moved is how far the counter went from the last read before the restore to the end of the first

@@ -27,6 +27,7 @@ func newGuest(t *testing.T) *guest {
 		t.Fatal(err)
 	}
 	r.SetRate(1e9)
+	r.SetCounterUsed()
 	g.log = r.Logs[0]
 	return g
 }
@@ -202,3 +203,34 @@ func TestCompareRefusesWhatItCanNotJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestWithoutCounterWhatIsUnderWayDoesNotCount(t *testing.T) {
+	for _, test := range []struct{ size, delivered, want int }{
+		{size: 1024, delivered: 0, want: 1024},
+		{size: 1 << 20, delivered: 0, want: generate},
+		{size: 1 << 20, delivered: 16, want: generate},
+		{size: 1 << 20, delivered: generate, want: 2 * generate},
+		{size: 1<<20 - 16, delivered: 1<<20 - 32, want: 1<<20 - 16},
+	} {
+		mem := make([]byte, vmring.Size(megabyteLog))
+		r, err := vmring.New(mem, megabyteLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := r.Logs[0].Begin(10, test.size)
+		fill(b[:test.delivered], "old")
+		before, _ := vmring.Parse(bytes.Clone(mem))
+		fill(b[test.delivered:], "new")
+		r.Logs[0].End(100, 0)
+		after, _ := vmring.Parse(mem)
+		rec, err := after.Logs[0].Record(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := settled(&before.Logs[0], rec, false); got != test.want || err != nil {
+			t.Errorf("%d of %d bytes delivered: %d do not count, %v; want %d", test.delivered, test.size, got, err, test.want)
+		}
+	}
+}
+
+var megabyteLog = []vmring.Spec{{Name: "generator", Records: 16, Bytes: 1 << 20}}
