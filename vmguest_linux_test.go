@@ -114,8 +114,9 @@ func runVMGuest(console *io.Writer) error {
 }
 
 const (
-	vmCPUs = 2
-	vmHuge = 2 << 20
+	vmCPUs  = 2
+	vmHuge  = 2 << 20
+	vmAhead = 16 << 10 // reads
 )
 
 type vmGenerator struct {
@@ -233,11 +234,23 @@ func vmReadForEver(cpu int, gens []vmGenerator, home *instance, logs []*vmring.L
 				}
 			}
 		}
+		// Neither runs so far ahead of the other that its ring is full before both have read enough.
+		for i%256 == 0 && logs[0].Count() > vmSlowest(region)+vmAhead {
+			runtime.Gosched()
+		}
 		// Seldom: Generation looks for events too, and Read has to find them by itself.
 		if cpu == 0 && i%1024 == 1023 {
 			region.SetGeneration(Generation())
 		}
 	}
+}
+
+func vmSlowest(region *vmring.Region) uint64 {
+	least := ^uint64(0)
+	for cpu := range vmCPUs {
+		least = min(least, region.Logs[cpu*len(region.Logs)/vmCPUs].Count())
+	}
+	return least
 }
 
 func vmMounts() error {
@@ -363,9 +376,6 @@ func vmCommands(tty *os.File) error {
 			if err != nil {
 				return fmt.Errorf("signal bump: %w: %s", err, out)
 			}
-		case len(f) == 1 && f[0] == "stacks":
-			b := make([]byte, 1<<16)
-			tty.Write(b[:runtime.Stack(b, true)])
 		case len(f) == 1 && f[0] == "hibernate":
 			if err := os.WriteFile("/sys/power/state", []byte("disk"), 0); err != nil {
 				return err
@@ -398,7 +408,7 @@ func vmKernel() (func([]byte) error, error) {
 }
 
 func vmGenerators() []vmGenerator {
-	return []vmGenerator{
+	all := []vmGenerator{
 		{"clonerand", func() (func([]byte) error, error) {
 			return func(b []byte) error { _, err := Read(b); return err }, nil
 		}},
@@ -409,4 +419,11 @@ func vmGenerators() []vmGenerator {
 		{"crypto/rand", vmKernel},
 		{"AES-CTR", vmCTR},
 	}
+	if os.Getenv("CLONERAND_VMTEST_SIGNALS") != "" {
+		all = append(all, vmGenerator{"signals alone", func() (func([]byte) error, error) {
+			r := newReaderOn(&host{clones: newCloneWatch(), pause: neverPaused(), system: cryptoReader, random: cpuRandom})
+			return func(b []byte) error { _, err := r.Read(b); return err }, nil
+		}})
+	}
+	return all
 }

@@ -39,6 +39,7 @@ func signals() scenario {
 	}
 	s := plain("amd64-vmgenid-vmclock", machine{
 		arch: "amd64", kernel: "newest-amd64", cpu: "max", modules: []string{"ptp_vmclock"},
+		env: []string{"CLONERAND_VMTEST_SIGNALS=1"},
 	})
 	s.boot, s.clones, s.signal = with(1), []variant{with(2), with(3), with(3)}, true
 	s.compare = []comparison{{s.name + ", another ID", []int{0, 1}}, {s.name + ", same ID", []int{1, 2}}}

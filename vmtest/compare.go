@@ -13,6 +13,7 @@ import (
 type finding struct {
 	generator string
 	counter   bool          // the generator under test used the counter
+	told      bool          // Generation moved in every clone
 	reads     int           // after the restore, of the clone with the fewest
 	equal     int           // blocks that are not the first of their value, among all clones
 	shortest  time.Duration // how far the counter moved over the pause, in the clone and on the CPU
@@ -23,6 +24,7 @@ type finding struct {
 func (f finding) and(g finding) finding {
 	f.reads = min(f.reads, g.reads)
 	f.equal += g.equal
+	f.told = f.told && g.told
 	f.shortest = min(f.shortest, g.shortest)
 	f.longest = max(f.longest, g.longest)
 	return f
@@ -39,6 +41,9 @@ const (
 	// way is in all clones then, as it is with crypto/rand.
 	generate = 64 << 10
 )
+
+// errOverwritten says that the host came too late: it says nothing about the generators.
+var errOverwritten = errors.New("the first reads after the restore are overwritten")
 
 // compare looks for equal blocks in the reads that ended after the restore. before is the image
 // from which the clones come, or nil where nobody could take one; then a read that was under way does not
@@ -82,7 +87,7 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 					return nil, err
 				}
 				if r.Data == nil {
-					return nil, fmt.Errorf("%s: read %d after the restore is overwritten", name, n-place)
+					return nil, fmt.Errorf("%w: %s: %d of %d", errOverwritten, name, n-place, l.Count-place)
 				}
 				at, err := settled(old, r, clones[0].CounterUsed)
 				if err != nil {
@@ -140,7 +145,7 @@ func restoredAt(logs []*vmring.LogImage) (uint64, error) {
 				continue
 			}
 			if n == oldest && n > 0 {
-				return 0, fmt.Errorf("%s: the reads at the restore are overwritten", l.Name)
+				return 0, fmt.Errorf("%w: %s", errOverwritten, l.Name)
 			}
 			return n, nil
 		}

@@ -138,6 +138,9 @@ func (r row) verdict() (string, bool) {
 	if r.equal != 0 {
 		return "FAIL: repeats", false
 	}
+	if r.told {
+		return "ok, Generation moved", true
+	}
 	return "ok", true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,6 +76,9 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 			return nil, err
 		}
 		found, err := r.round(ctx, before)
+		for try := 1; errors.Is(err, errOverwritten) && try < 3; try++ {
+			found, err = r.round(ctx, before)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -128,6 +132,7 @@ func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
 		for _, f := range found {
+			f.told = r.signal // or restore had failed
 			rows = append(rows, row{c.name, f})
 		}
 	}

@@ -140,6 +140,11 @@ func (l *Log) End(counter, own uint64) {
 	l.set(entryCount, l.get(entryCount)+1)
 }
 
+// Count is how many records are complete. Any goroutine may ask.
+func (l *Log) Count() uint64 {
+	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&l.mem[l.entry+entryCount*8]))) // sound as in store
+}
+
 func (l *Log) record() int {
 	return l.start + int(l.get(entryCount)%uint64(l.spec.Records))*recordSize
 }
