@@ -4,25 +4,17 @@ package rand
 
 import (
 	"bufio"
-	"crypto/aes"
-	"crypto/cipher"
-	crand "crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
-	"slices"
 	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/clonerand/rand/internal/vmring"
 )
 
 // This file is the guest of vmtest: the test binary of this package is the only program of a small
@@ -69,32 +61,9 @@ func runVMGuest(console *io.Writer) error {
 
 	gens := vmGenerators()
 	large := os.Getenv("CLONERAND_VMTEST_LARGE") != ""
-	var specs []vmring.Spec
-	for range vmCPUs {
-		for i, g := range gens {
-			spec := vmring.Spec{Name: g.name, Records: 1 << 14, Bytes: 4 << 20}
-			if i == 0 {
-				spec = vmring.Spec{Name: g.name, Records: 1 << 16, Bytes: 24 << 20}
-			}
-			specs = append(specs, spec)
-		}
-	}
-	mem, err := unix.Mmap(-1, 0, (vmring.Size(specs)+vmHuge-1)&^(vmHuge-1), unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE|unix.MAP_HUGETLB)
-	if err != nil {
-		return fmt.Errorf("memory for the records: %w", err)
-	}
-	where, err := vmPhysical(mem)
+	region, where, err := vmNewRegion(gens)
 	if err != nil {
 		return err
-	}
-	region, err := vmring.New(mem, specs)
-	if err != nil {
-		return err
-	}
-	region.SetRate(vmRate())
-	if thisHost().pause.usable() != nil {
-		region.SetCounterUsed()
 	}
 
 	failed, start := make(chan error), make(chan struct{})
@@ -115,143 +84,8 @@ func runVMGuest(console *io.Writer) error {
 
 const (
 	vmCPUs  = 2
-	vmHuge  = 2 << 20
-	vmAhead = 16 << 10 // reads
+	vmAhead = 16 << 10 // reads that one may be ahead of the other
 )
-
-type vmGenerator struct {
-	name string
-	new  func() (func([]byte) error, error) // called once by each goroutine
-}
-
-// vmNewHome starts a goroutine whose home shard is none of taken, tells it which it has, and returns it. The
-// shard knows the last reading of the counter that a Read looked at, which the host has to know of the Read that a
-// snapshot fell into. Where the counter is not used there is none, and the shard is nil.
-func vmNewHome(taken []*instance, run func(home *instance)) *instance {
-	for {
-		found := make(chan *instance)
-		go func() {
-			runtime.LockOSThread()
-			vmGrowStack()
-			home := vmHome()
-			found <- home
-			if home != nil && slices.Contains(taken, home) {
-				select {} // keeps the place of its stack from the next
-			}
-			run(home)
-		}()
-		if home := <-found; home == nil || !slices.Contains(taken, home) {
-			return home
-		}
-	}
-}
-
-// vmHome is the shard that serves this goroutine as long as its stack stays where it is.
-func vmHome() *instance {
-	var b [16]byte
-	Read(b[:])
-	if thisHost().pause.usable() == nil {
-		return nil
-	}
-	for {
-		before := map[*instance]uint64{}
-		for _, s := range vmShards() {
-			before[s] = s.alone
-		}
-		Read(b[:])
-		for _, s := range vmShards() {
-			if s.alone != before[s] {
-				return s
-			}
-		}
-	}
-}
-
-func vmShards() (all []*instance) {
-	shards := defaultReader.fleet.Load().shards
-	for i := range shards {
-		if s := shards[i].Load(); s != nil {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// vmGrowStack makes the stack larger than all that a Read needs, so that it does not move later; the host
-// has switched off its shrinking.
-//
-//go:noinline
-func vmGrowStack() byte {
-	var b [128 << 10]byte
-	for i := range b {
-		b[i] = byte(i)
-	}
-	return b[os.Getpid()]
-}
-
-// vmReadForEver reads from the first generator in a tight loop, and now and then from the others.
-func vmReadForEver(cpu int, gens []vmGenerator, home *instance, logs []*vmring.Log, region *vmring.Region, large bool) error {
-	var set unix.CPUSet
-	set.Set(cpu)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return err
-	}
-	var reads []func([]byte) error
-	for _, g := range gens {
-		read, err := g.new()
-		if err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
-		}
-		reads = append(reads, read)
-	}
-	once := func(g, n int) error {
-		b := logs[g].Begin(cycles(), n)
-		err := reads[g](b)
-		var own uint64
-		if g == 0 && home != nil {
-			own = home.alone
-		}
-		logs[g].End(cycles(), own)
-		return err
-	}
-	for i := 0; ; i++ {
-		n := 16
-		switch {
-		case large && i%4096 == 2048:
-			n = 1 << 20
-		case i%32 == 31:
-			n = 4 << 10
-		case i%3 == 2:
-			n = 64
-		}
-		if err := once(0, n); err != nil {
-			return err
-		}
-		if i%8 == 7 {
-			for g := 1; g < len(gens); g++ {
-				if err := once(g, min(n, 64)); err != nil {
-					return err
-				}
-			}
-		}
-		// Neither runs so far ahead of the other that its ring is full before both have read enough.
-		for i%256 == 0 && logs[0].Count() > vmSlowest(region)+vmAhead {
-			runtime.Gosched()
-		}
-		// Seldom: Generation looks for events too, and Read has to find them by itself.
-		if cpu == 0 && i%1024 == 1023 {
-			region.SetGeneration(Generation())
-		}
-	}
-}
-
-func vmSlowest(region *vmring.Region) uint64 {
-	least := ^uint64(0)
-	for cpu := range vmCPUs {
-		least = min(least, region.Logs[cpu*len(region.Logs)/vmCPUs].Count())
-	}
-	return least
-}
 
 func vmMounts() error {
 	for _, m := range []struct{ dir, kind string }{
@@ -307,65 +141,6 @@ func vmResumeOrSwapOn() error {
 	return os.WriteFile("/sys/power/disk", []byte("shutdown"), 0)
 }
 
-// vmPhysical says where mem lies in the machine's memory: "address:length ...".
-func vmPhysical(mem []byte) (string, error) {
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open("/proc/self/pagemap")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	start, err := vmStart(string(maps))
-	if err != nil {
-		return "", err
-	}
-	page := os.Getpagesize()
-	entries := make([]byte, len(mem)/page*8)
-	if _, err := f.ReadAt(entries, int64(start)/int64(page)*8); err != nil {
-		return "", err
-	}
-	type run struct{ addr, len uint64 }
-	var runs []run
-	for i := 0; i < len(entries); i += 8 {
-		e := binary.LittleEndian.Uint64(entries[i:])
-		if e>>63 == 0 { // bit 63: present; bits 0 to 54: frame number (Documentation/admin-guide/mm/pagemap.rst)
-			return "", errors.New("a page of the records is not in memory")
-		}
-		addr := e & (1<<55 - 1) * uint64(page)
-		if n := len(runs); n > 0 && runs[n-1].addr+runs[n-1].len == addr {
-			runs[n-1].len += uint64(page)
-		} else {
-			runs = append(runs, run{addr, uint64(page)})
-		}
-	}
-	var s []string
-	for _, r := range runs {
-		s = append(s, fmt.Sprintf("%#x:%#x", r.addr, r.len))
-	}
-	return strings.Join(s, " "), nil
-}
-
-// vmStart finds the records in /proc/self/maps: the only mapping of huge pages.
-func vmStart(maps string) (start uint64, err error) {
-	for line := range strings.Lines(maps) {
-		if strings.Contains(line, "hugepage") {
-			_, err = fmt.Sscanf(line, "%x-", &start)
-			return start, err
-		}
-	}
-	return 0, errors.New("no huge pages in /proc/self/maps")
-}
-
-// vmRate measures the counter.
-func vmRate() uint64 {
-	t, c := time.Now(), cycles()
-	time.Sleep(50 * time.Millisecond)
-	return uint64(float64(cycles()-c) / time.Since(t).Seconds())
-}
-
 // vmCommands does what the host writes on the console.
 func vmCommands(tty *os.File) error {
 	in := bufio.NewScanner(tty)
@@ -383,47 +158,4 @@ func vmCommands(tty *os.File) error {
 		}
 	}
 	return fmt.Errorf("the console is at its end: %v", in.Err())
-}
-
-// vmCTR is the control that repeats in every clone.
-func vmCTR() (func([]byte) error, error) {
-	key := make([]byte, 32)
-	if _, err := crand.Read(key); err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	stream := cipher.NewCTR(block, make([]byte, aes.BlockSize))
-	return func(b []byte) error {
-		clear(b)
-		stream.XORKeyStream(b, b)
-		return nil
-	}, nil
-}
-
-func vmKernel() (func([]byte) error, error) {
-	return func(b []byte) error { _, err := crand.Read(b); return err }, nil
-}
-
-func vmGenerators() []vmGenerator {
-	all := []vmGenerator{
-		{"clonerand", func() (func([]byte) error, error) {
-			return func(b []byte) error { _, err := Read(b); return err }, nil
-		}},
-		{"unguarded", func() (func([]byte) error, error) {
-			r := newUnguardedReader()
-			return func(b []byte) error { _, err := r.Read(b); return err }, nil
-		}},
-		{"crypto/rand", vmKernel},
-		{"AES-CTR", vmCTR},
-	}
-	if os.Getenv("CLONERAND_VMTEST_SIGNALS") != "" {
-		all = append(all, vmGenerator{"signals alone", func() (func([]byte) error, error) {
-			r := newReaderOn(&host{clones: newCloneWatch(), pause: neverPaused(), system: cryptoReader, random: cpuRandom})
-			return func(b []byte) error { _, err := r.Read(b); return err }, nil
-		}})
-	}
-	return all
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,7 +51,7 @@ func (q *qmp) run(ctx context.Context, command string, args map[string]any, resu
 		request["arguments"] = args
 	}
 	if err := json.NewEncoder(q.conn).Encode(request); err != nil {
-		return fmt.Errorf("qmp %s: %w", command, err)
+		return fmt.Errorf("qmp %s: %w", command, cmp.Or(context.Cause(ctx), err))
 	}
 	for {
 		var reply struct {
@@ -58,7 +59,7 @@ func (q *qmp) run(ctx context.Context, command string, args map[string]any, resu
 			Error  *struct{ Desc string }
 		}
 		if err := q.dec.Decode(&reply); err != nil {
-			return fmt.Errorf("qmp %s: %w", command, err)
+			return fmt.Errorf("qmp %s: %w", command, cmp.Or(context.Cause(ctx), err))
 		}
 		switch {
 		case reply.Error != nil:
