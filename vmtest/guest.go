@@ -128,7 +128,7 @@ func (v *vm) until(ctx context.Context, spans []span, from *vmring.Image, n uint
 	for {
 		img, err := v.image(ctx, spans, true)
 		if err != nil {
-			return fmt.Errorf("%w; QEMU: %s", err, &v.stderr)
+			return err
 		}
 		done := true
 		for i := range img.Logs {
