@@ -38,13 +38,9 @@ func setup(ctx context.Context, hibernate bool) error {
 	}
 	cmd := exec.CommandContext(ctx, "sh", args...)
 	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch out := bytes.TrimSpace(out); {
-	case err == nil:
-		return nil
-	case errors.As(err, &exit) && exit.ExitCode() == 3:
-		return fmt.Errorf("%w: %s", errCannot, out[bytes.LastIndexByte(out, '\n')+1:])
-	default:
-		return fmt.Errorf("setup.sh: %w\n%s", err, out)
+	if err != nil {
+		out = bytes.TrimSpace(out)
+		return fmt.Errorf("%w: %s (%w)", errCannot, out[bytes.LastIndexByte(out, '\n')+1:], err)
 	}
+	return nil
 }

@@ -6,8 +6,7 @@
 #
 # With "hibernate" also a kernel that can hibernate, which is larger.
 #
-# Exit 3: this machine cannot have it; the last line of the output is the reason. Any other failure
-# is an error.
+# When it fails this machine cannot have it, and the last line of the output is the reason.
 #
 # The suites are read from the mirror that the machine's own apt sources name, in apt folders of our
 # own under CACHE: the machine's sources, lists and preferences stay as they are.
@@ -19,7 +18,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 cannot() {
 	echo "$*"
-	exit 3
+	exit 1
 }
 
 have_qemu() {
