@@ -27,7 +27,7 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := &order{id: 1}
 			template := newInstance(&config{host: kernel(), interval: defaultReseedInterval})
-			if err := template.read(make([]byte, 16), o); err != nil {
+			if err := template.read(make([]byte, 16), o, 0); err != nil {
 				t.Fatal(err)
 			}
 			seen := map[[16]byte]bool{}
@@ -36,7 +36,7 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 				clone.number, clone.seededUnder, clone.orderID = template.number, template.seededUnder, template.orderID
 				clone.pos, clone.salted, clone.secrets = template.pos, template.salted, template.secrets
 				b := make([]byte, size)
-				if err := clone.read(b, o); err != nil {
+				if err := clone.read(b, o, 0); err != nil {
 					t.Fatal(err)
 				}
 				for block := range slices.Chunk(b, 16) {
