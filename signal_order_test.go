@@ -86,7 +86,7 @@ func readCopy(t *testing.T, s *instance, w *signalWorld, c *config, counter bool
 		quick = r.quick(b, o, r.pause.now())
 	}
 	if !quick {
-		if err := r.read(b, o); err != nil {
+		if err := r.read(b, o, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 				s, o := newInstance(c), &order{id: 1}
 				var warm [16]byte
 				for range 3 {
-					if err := s.read(warm[:], o); err != nil {
+					if err := s.read(warm[:], o, 0); err != nil {
 						t.Fatal(err)
 					}
 				}
