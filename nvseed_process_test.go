@@ -3,6 +3,7 @@ package rand
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -108,7 +109,7 @@ func TestSeedHelperProcess(t *testing.T) {
 }
 
 func seedHelper(t testing.TB, name, path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSeedHelperProcess$")
+	cmd := testBinary(context.Background(), "-test.run=^TestSeedHelperProcess$")
 	all := append([]string{name, path}, args...)
 	cmd.Env = append(os.Environ(), seedHelperEnv+"="+strings.Join(all, "\n"))
 	if name != "try" {
