@@ -20,16 +20,13 @@ const (
 	// at most: 8 times pauseTime.
 	burstShare = 64
 	burstTimes = 8
+	maxBurst   = 1 << 12 // turns, for a counter that stands still
 )
 
 // fold hands out the kept blocks at out, folded, and reports whether it saw no
 // pause from before the salt was drawn to the end. In maxTries without that it
 // reports false, and b holds blocks that a clone may have.
 func (s *instance) fold(b, out []byte) bool {
-	s.end = 0
-	if s.folder == nil {
-		s.folder = newAES(s.kept[keptLen:])
-	}
 	for failed := 1; ; failed++ {
 		from, ok := s.freshSalt()
 		ok = s.foldBlocks(b, out, from) && ok
@@ -55,9 +52,11 @@ func (s *instance) freshSalt() (from uint64, ok bool) {
 	if s.salted && s.stillAlone() {
 		return s.alone, true
 	}
-	from, ok = s.drawSalt()
-	s.salted = true
-	return from, ok
+	if s.folder == nil {
+		s.folder = newAES(s.kept[keptLen:])
+	}
+	s.salted, s.end = true, 0
+	return s.drawSalt()
 }
 
 // foldBlocks folds out in place and copies it to b. Blocks that are folded again
@@ -90,7 +89,10 @@ func (s *instance) foldBlocks(b, out []byte, from uint64) (ok bool) {
 // on the way. from is the last reading: what follows is to be measured from it.
 func (s *instance) drawSalt() (from uint64, ok bool) {
 	if s.lim != nil {
-		from = s.host.pause.now()
+		if from = s.began; from == 0 {
+			from = s.host.pause.now()
+		}
+		s.began = 0
 	}
 	x, y, cpu := s.host.draw()
 	if cpu {
@@ -123,15 +125,18 @@ func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 	mix := derivationCipher()
 	begun := s.host.pause.now()
 	ok = !s.lim.pausedStep(from, begun)
-	for now := begun; ; {
-		xorWords(s.salt[:], now, 0)
+	last = begun
+	for range maxBurst {
+		xorWords(s.salt[:], last, 0)
 		mix.Encrypt(s.salt[:], s.salt[:])
-		next := s.host.pause.now()
-		ok = ok && !s.lim.pausedStep(now, next)
-		if now = next; now-begun >= budget || !ok {
-			return now, ok
+		now := s.host.pause.now()
+		ok = ok && !s.lim.pausedStep(last, now)
+		last = now
+		if !ok || last-begun >= budget {
+			return last, ok
 		}
 	}
+	return last, false
 }
 
 // widen measures what a salt and a block take on this machine.

@@ -48,6 +48,7 @@ type instance struct {
 	salted bool         // clones may have the kept output, but not the salt
 	folder cipher.Block // AES under F, made at the first fold
 	tries  int          // left in this Read
+	began  uint64       // a reading since this Read began, for the first salt; or 0
 	heir   bool         // takes the place of an instance that a fork left locked
 
 	// On a machine without a random instruction: when the last event was, and which
@@ -75,7 +76,13 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 	}
 	pos := s.pos
 	need := wholeBlocks(len(b))
-	if need > s.end-pos || s.order != o || now-s.alone-s.zero >= s.g {
+	if need > s.end-pos || s.order != o {
+		return false
+	}
+	if now-s.alone-s.zero >= s.g {
+		if now >= s.alone { // one that went back gets a second look, see stillAlone
+			s.g = 0
+		}
 		return false
 	}
 	out := s.kept[pos : pos+need]
@@ -93,13 +100,15 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 // wholeBlocks rounds up: what a block is used for in part is used up.
 func wholeBlocks(n int) int { return (n + blockLen - 1) &^ (blockLen - 1) }
 
-// read fills b, or returns an error and leaves b cleared.
-func (s *instance) read(b []byte, o *order) (err error) {
+// read fills b, or returns an error and leaves b cleared. began is a reading of the
+// counter since the Read began, or 0.
+func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 	defer func() {
 		if err != nil {
 			clear(b)
 		}
 	}()
+	s.began = began
 	if o.resist {
 		s.number = 0 // prediction resistance: seed for this Read
 	}
@@ -191,6 +200,7 @@ func (s *instance) refill(need int, o *order) error {
 		}
 	}
 	s.eraseKept()
+	s.began = 0
 	if o.resist {
 		s.pos = keptLen - need
 	} else {
@@ -205,8 +215,12 @@ func (s *instance) refill(need int, o *order) error {
 	return nil
 }
 
-// eraseKept erases the kept output, its fold key and its salt.
+// eraseKept erases the kept output, its fold key and its salt. Where only the salt
+// was this instance's alone, nothing is when it has gone.
 func (s *instance) eraseKept() {
+	if s.salted {
+		s.g = 0
+	}
 	clear(s.kept[s.pos:])
 	clear(s.salt[:])
 	s.pos, s.end = keptLen, 0
@@ -216,7 +230,7 @@ func (s *instance) eraseKept() {
 // stillAlone reads the counter and says whether nobody can have cloned the state
 // since it was known to be alone. If so it is known again.
 func (s *instance) stillAlone() bool {
-	if s.lim == nil {
+	if s.lim == nil || s.g == 0 {
 		return false
 	}
 	now := s.host.pause.now()
@@ -237,12 +251,16 @@ func (s *instance) stillAlone() bool {
 	return true
 }
 
-// overlay is the last resort: operating-system bytes over whatever is in b.
+// overlay is the last resort: operating-system bytes over whatever is in b, and
+// those of the CPU's random instruction.
 func (s *instance) overlay(b []byte) error {
 	for len(b) > 0 {
-		in := s.in[:min(len(b), len(s.in))]
+		in := s.in[:min(len(b), blockLen)]
 		if err := readEntropy(s.host.system, in); err != nil {
 			return err
+		}
+		if x, y, ok := s.draw(); ok {
+			xorWords(s.in[:], x, y)
 		}
 		for i := range in {
 			b[i] ^= in[i]

@@ -12,7 +12,8 @@ import (
 func rerun(t *testing.T, env string, options ...func(*exec.Cmd)) {
 	t.Helper()
 	cmd := testBinary(t.Context(), "-test.v", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), env)
+	// The race detector would wait for a second before each end.
+	cmd.Env = append(os.Environ(), env, "GORACE=atexit_sleep_ms=0")
 	for _, o := range options {
 		o(cmd)
 	}

@@ -23,6 +23,7 @@ const (
 	clockError  = 1.25  // what the second span of the measuring may be wrong by, for the clock's coarseness
 	maxReadCost = 100 * time.Nanosecond
 	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
+	minCoarse   = time.Second           // nor one over less than this by a clock that moves in steps of up to 15.6 ms
 
 	maxMeasures    = 8  // tries to measure the rate before it is said that it can not be done
 	allowanceFolds = 64 // how many folds are timed to find what this machine needs for one
@@ -35,6 +36,7 @@ type pauseDetector struct {
 	limits atomic.Pointer[pauseLimits]
 	since  atomic.Pointer[moment] // the measuring of the rate began here
 	tries  atomic.Int32           // and this often again
+	coarse atomic.Bool            // the clock is too coarse for a short measuring
 	usual  atomic.Bool            // the CPU's own counter was found usable
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
@@ -141,11 +143,11 @@ func (p *pauseDetector) measure() *pauseLimits {
 		l.why = "switched off by CLONERAND_COUNTER=off"
 	} else if ok, why := p.hasCounter(); !ok {
 		l.why = why
-	} else if begun := p.since.Load(); p.time().Sub(begun.clock) < minMeasure {
+	} else if l = p.measureRate(); l == nil {
 		return nil
-	} else if !p.measureRate(l, begun) && p.tries.Add(1) < maxMeasures {
+	} else if l.why != "" && p.tries.Add(1) < maxMeasures {
 		// The clock and the counter disagree, as after a hibernation that only one of
-		// them counts, or the clock is too coarse: begin again from here.
+		// them counts: begin again from here.
 		p.since.Store(p.readMoment())
 		return nil
 	}
@@ -155,23 +157,38 @@ func (p *pauseDetector) measure() *pauseLimits {
 	return p.limits.Load()
 }
 
-// measureRate reports whether it found a rate that the counter can be used with;
-// if not, why says what was wrong.
-func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
-	// A second span, of ticks around time, bounds the rate from above.
-	early := p.now()
-	start := p.time()
-	cost, moves := p.readCost()
-	end := p.time()
-	late := p.now()
-
+// measureRate returns limits by the rate since the measuring began; why says
+// what keeps them from being used. It returns nil when it is too early to tell.
+func (p *pauseDetector) measureRate() *pauseLimits {
+	begun := p.since.Load()
+	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse.Load() {
+		return nil
+	}
+	// A second span, of ticks around time, bounds the rate from above. A clock that stood
+	// still in one of two is coarse: it moves in steps, of up to 15.6 ms on Windows.
+	coarse, bound, cost, moves := false, 0.0, 0.0, false
+	for range 2 {
+		early := p.now()
+		start := p.time()
+		cost, moves = p.readCost()
+		end := p.time()
+		late := p.now()
+		coarse = coarse || end.Equal(start)
+		bound = max(bound, perSecond(late-early, end.Sub(start)))
+	}
 	tick := p.now()
 	clock := p.time()
-	rate := perSecond(tick-begun.tick, clock.Sub(begun.clock))
+	span := clock.Sub(begun.clock)
+	if coarse && span < minCoarse {
+		p.coarse.Store(true)
+		return nil
+	}
+	l := new(pauseLimits)
+	rate := perSecond(tick-begun.tick, span)
 	switch perRead := time.Duration(cost / rate * 1e9); {
 	case !moves:
 		l.why = "the counter stands still"
-	case tick <= begun.tick, rate > clockError*perSecond(late-early, end.Sub(start)):
+	case tick <= begun.tick, rate > clockError*bound:
 		l.why = "the counter and the clock disagree"
 	case rate < minRate, rate > maxRate:
 		l.why = fmt.Sprintf("the counter's rate is %.0f Hz, outside of 10 MHz to 10 GHz", rate)
@@ -179,7 +196,7 @@ func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
 		l.why = fmt.Sprintf("one reading of the counter takes %v, so it is trapped", perRead)
 	}
 	l.setRate(rate)
-	return l.why == ""
+	return l
 }
 
 func (l *pauseLimits) setRate(rate float64) {

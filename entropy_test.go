@@ -1,0 +1,188 @@
+package rand
+
+import (
+	"bytes"
+	cryptorand "crypto/rand"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// TestEntropySources: a source that does not behave is ErrEntropy and never a hang.
+func TestEntropySources(t *testing.T) {
+	cause := errors.New("cause")
+	full := bytes.Repeat([]byte{1, 2, 3}, 16)
+	once := func(b []byte) func([]byte) (int, error) {
+		r := bytes.NewReader(b)
+		return r.Read
+	}
+	for _, c := range []struct {
+		name  string
+		read  func([]byte) (int, error)
+		cause error // nil: it works
+	}{
+		{"in one piece", once(full), nil},
+		{"in two pieces", io.MultiReader(bytes.NewReader(full[:20]), bytes.NewReader(full[20:])).Read, nil},
+		{"byte by byte", iotest.OneByteReader(bytes.NewReader(full)).Read, nil},
+		{"the error beside the last bytes", iotest.DataErrReader(bytes.NewReader(full)).Read, nil},
+		{"99 empty reads before the bytes", emptyReads(99, once(full)), nil},
+		{"99 empty reads before each of two pieces", emptyReads(99, halves(full)), nil},
+		{"empty at once", once(nil), io.EOF},
+		{"short by one", once(full[:47]), io.ErrUnexpectedEOF},
+		{"no bytes for ever", func([]byte) (int, error) { return 0, nil }, io.ErrNoProgress},
+		{"100 empty reads", emptyReads(100, once(full)), io.ErrNoProgress},
+		{"no bytes for ever after the first half", emptyAfter(full[:24]), io.ErrNoProgress},
+		{"an error in the middle", io.MultiReader(bytes.NewReader(full[:20]), iotest.ErrReader(cause)).Read, cause},
+		{"an error at once", iotest.ErrReader(cause).Read, cause},
+		{"more than was asked for", func(b []byte) (int, error) { return len(b) + 1, nil }, ErrEntropy},
+		{"fewer than none", func(b []byte) (int, error) { return -1, nil }, ErrEntropy},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			done := make(chan error, 1)
+			go func() {
+				g, err := New(&Config{Entropy: readerFunc(c.read)})
+				if err == nil {
+					_, err = g.Read(make([]byte, 16))
+				} else if g != nil {
+					t.Error("a Generator beside an error")
+				}
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				switch {
+				case c.cause == nil && err != nil:
+					t.Errorf("error %v, want none", err)
+				case c.cause != nil && (!errors.Is(err, ErrEntropy) || !errors.Is(err, c.cause)):
+					t.Errorf("error %v, want ErrEntropy with %v", err, c.cause)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("hangs")
+			}
+		})
+	}
+}
+
+func emptyReads(n int, then func([]byte) (int, error)) func([]byte) (int, error) {
+	left := n
+	return func(b []byte) (int, error) {
+		if left > 0 {
+			left--
+			return 0, nil
+		}
+		left = n
+		return then(b)
+	}
+}
+
+func emptyAfter(first []byte) func([]byte) (int, error) {
+	return func(b []byte) (int, error) {
+		n := copy(b, first)
+		first = first[n:]
+		return n, nil
+	}
+}
+
+func halves(b []byte) func([]byte) (int, error) {
+	return func(p []byte) (int, error) {
+		n := copy(p[:min(len(p), 24)], b)
+		b = b[n:]
+		return n, nil
+	}
+}
+
+// A seeding takes 48 bytes and not one more: the source may be a file that others
+// read on.
+func TestASeedingTakes48Bytes(t *testing.T) {
+	r := bytes.NewReader(make([]byte, 200))
+	g, err := New(&Config{Entropy: r, Personalization: bytes.Repeat([]byte("long"), 1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for taken := 48; taken <= 144; taken += 48 {
+		if got := 200 - r.Len(); got != taken {
+			t.Errorf("%d bytes taken, want %d", got, taken)
+		}
+		if err := g.Reseed(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// uncomparable can not be compared: that must not panic.
+type uncomparable struct{ f []int }
+
+func (uncomparable) Read(b []byte) (int, error) { return len(b), nil }
+
+// To name the system source is to have it, with folds and all.
+func TestNamesOfTheSystemSource(t *testing.T) {
+	own := newSource("own")
+	for _, c := range []struct {
+		name   string
+		source io.Reader
+		system bool
+	}{
+		{"nil", nil, true},
+		{"crypto/rand's Reader", cryptorand.Reader, true},
+		{"our Reader", Reader, true},
+		{"a source of its own", own, false},
+		{"one that can not be compared", uncomparable{}, false},
+		{"a wrapped Reader", io.LimitReader(cryptorand.Reader, 1000), false},
+	} {
+		g, err := New(&Config{Entropy: c.source})
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := g.conf.entropy == nil; got != c.system {
+			t.Errorf("%s: taken for the system source: %v, want %v", c.name, got, c.system)
+		}
+	}
+}
+
+// A CPU whose random instruction is stuck, as after some resumes, counts as one without.
+func TestStuckRandomInstruction(t *testing.T) {
+	words := func(list ...uint64) func() (uint64, bool) {
+		return func() (uint64, bool) {
+			x := list[0]
+			list = append(list[1:], x)
+			return x, true
+		}
+	}
+	failures := func(n int) func() (uint64, bool) {
+		next := uint64(1)
+		left := n
+		return func() (uint64, bool) {
+			if left > 0 {
+				left--
+				return 0, false
+			}
+			next++
+			return next, true
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		random func() (uint64, bool)
+		want   bool
+	}{
+		{"works", words(1, 2), true},
+		{"all zeros", words(0), false},
+		{"all ones", words(^uint64(0)), false},
+		{"the same again", words(7), false},
+		{"ones in the second", words(7, ^uint64(0)), false},
+		{"none at all", nil, false},
+		{"never ready", func() (uint64, bool) { return 5, false }, false},
+		{"ready at the tenth try", failures(9), true},
+		{"ready at the eleventh try", failures(10), false},
+	} {
+		h := &host{random: c.random}
+		if _, _, ok := h.draw(); ok != c.want {
+			t.Errorf("%s: usable %v, want %v", c.name, ok, c.want)
+		}
+		if got := len(h.cpuInput(nil)); !c.want && got != 0 && c.name != "ready at the eleventh try" {
+			t.Errorf("%s: %d bytes of it go into a seeding", c.name, got)
+		}
+	}
+}
