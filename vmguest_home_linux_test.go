@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // vmNewHome starts a goroutine whose home shard is none of taken, tells it which it has, and returns it. The
@@ -34,7 +35,7 @@ func vmNewHome(taken []*instance, run func(home *instance)) *instance {
 func vmHome() *instance {
 	var b [16]byte
 	Read(b[:])
-	if thisHost().pause.usable() == nil {
+	if vmCounter() != "" {
 		return nil
 	}
 	for {
@@ -71,4 +72,18 @@ func vmGrowStack() byte {
 		b[i] = byte(i)
 	}
 	return b[os.Getpid()]
+}
+
+// vmCounter says why the counter is not used, "" where it is. Until the detector has decided its answer is
+// no, and says nothing.
+func vmCounter() (why string) {
+	p := thisHost().pause
+	for range 1000 {
+		p.usable()
+		if l := p.limits.Load(); l != nil {
+			return l.why
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return "not decided within a second"
 }

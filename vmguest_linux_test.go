@@ -77,6 +77,7 @@ func runVMGuest(console *io.Writer) error {
 		homes = append(homes, home)
 	}
 	close(start)
+	fmt.Fprintf(tty, "vmtest counter %q\n", vmCounter())
 	fmt.Fprintf(tty, "vmtest memory %s\n", where)
 	go func() { failed <- vmCommands(tty) }()
 	return <-failed

@@ -42,7 +42,7 @@ func vmNewRegion(gens []vmGenerator) (region *vmring.Region, where string, err e
 		return nil, "", err
 	}
 	region.SetRate(vmRate())
-	if thisHost().pause.usable() != nil {
+	if vmCounter() == "" {
 		region.SetCounterUsed()
 	}
 	return region, where, nil

@@ -61,7 +61,7 @@ func (s scenario) runHibernation(ctx context.Context, dir string) ([]row, error)
 	found, err := compare(nil, clones)
 	var rows []row
 	for _, f := range found {
-		rows = append(rows, row{s.name, f})
+		rows = append(rows, row{s.name, s.blind, f})
 	}
 	return rows, err
 }

@@ -24,9 +24,20 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 		{"unguarded", 0, false, "FAIL: does not repeat", false},
 		{"AES-CTR", 0, false, "FAIL: does not repeat", false},
 	} {
-		r := row{finding: finding{generator: test.generator, equal: test.equal, told: test.told}}
+		r := row{finding: finding{counter: true, generator: test.generator, equal: test.equal, told: test.told}}
 		if verdict, ok := r.verdict(); verdict != test.verdict || ok != test.ok {
 			t.Errorf("%s, %d equal: %q, %v", test.generator, test.equal, verdict, ok)
+		}
+	}
+}
+
+func TestVerdictNeedsTheCounterWhereThereIsOne(t *testing.T) {
+	for _, counter := range []bool{false, true} {
+		for _, blind := range []bool{false, true} {
+			r := row{blind: blind, finding: finding{generator: "clonerand", counter: counter}}
+			if verdict, ok := r.verdict(); ok != (counter != blind) {
+				t.Errorf("counter used %v, machine without %v: %q", counter, blind, verdict)
+			}
 		}
 	}
 }

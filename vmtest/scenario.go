@@ -21,6 +21,7 @@ type scenario struct {
 	clones  []variant    // restored from each of them
 	compare []comparison // of the clones of one snapshot
 	signal  bool         // Generation must move in every clone
+	blind   bool         // package rand can not use this machine's counter; elsewhere it must
 	full    bool         // only with -full
 
 	hibernate bool // instead of all this the guest hibernates, see hibernate.go
@@ -42,6 +43,7 @@ type comparison struct {
 // row is one line of the table.
 type row struct {
 	scenario string
+	blind    bool
 	finding
 }
 
@@ -133,7 +135,7 @@ func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error
 		}
 		for _, f := range found {
 			f.told = r.signal // or restore had failed
-			rows = append(rows, row{c.name, f})
+			rows = append(rows, row{c.name, r.blind, f})
 		}
 	}
 	return rows, nil
