@@ -17,7 +17,8 @@ type finding struct {
 	reads     int           // after the restore, of the clone with the fewest
 	equal     int           // blocks that are not the first of their value, among all clones
 	shortest  time.Duration // how far the counter moved over the pause, in the clone and on the CPU
-	longest   time.Duration // where it moved least and most
+	longest   time.Duration // where it moved least and most; below zero where it went back
+	measured  bool          // that it was looked at
 }
 
 // and is what two snapshots have shown together.
@@ -106,10 +107,10 @@ func compare(before *vmring.Image, clones []*vmring.Image) ([]finding, error) {
 			if err != nil {
 				return nil, err
 			}
-			f.longest = max(f.longest, pause)
-			if f.shortest == 0 || pause < f.shortest {
-				f.shortest = pause
+			if !f.measured {
+				f.shortest, f.longest, f.measured = pause, pause, true
 			}
+			f.shortest, f.longest = min(f.shortest, pause), max(f.longest, pause)
 		}
 	}
 	for i := range found {

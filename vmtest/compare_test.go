@@ -178,6 +178,19 @@ func TestCompareSaysHowLongThePauseWas(t *testing.T) {
 	}
 }
 
+func TestCompareSaysThatTheCounterWentBack(t *testing.T) {
+	got, err := after(t,
+		func(g *guest) { g.read(9_000_000, 9_001_000, 16, "one") },
+		func(g *guest) { g.read(4_000_000, 4_001_000, 16, "a") },
+		func(g *guest) { g.read(7_000_000, 7_001_000, 16, "b") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.shortest != -5*time.Millisecond || got.longest != -2*time.Millisecond {
+		t.Errorf("%v to %v", got.shortest, got.longest)
+	}
+}
+
 func TestCompareRefusesWhatItCanNotJudge(t *testing.T) {
 	nothing := func(*guest) {}
 	many := func(from uint64) func(*guest) {
