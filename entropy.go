@@ -7,7 +7,6 @@ import (
 	"io"
 	"reflect"
 	"sync/atomic"
-	"time"
 )
 
 // cryptoReader is crypto/rand's Reader as it was before anybody could put ours in
@@ -107,7 +106,7 @@ func (h *host) drawWord(previous uint64) (uint64, bool) {
 // eventInput appends what tells this instance from the others after an event: the
 // PID, the counter, the clocks and what the signal pages say. None of it is secret.
 func (h *host) eventInput(b []byte) []byte {
-	now := time.Now()
+	now := h.pause.time()
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.clones.identity()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(now.UnixNano()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(now.Sub(packageInit.clock)))

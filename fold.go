@@ -3,7 +3,6 @@ package rand
 import (
 	"crypto/subtle"
 	"encoding/binary"
-	"time"
 )
 
 // After a pause the kept output x may be a clone's, too. What is returned then is
@@ -147,7 +146,7 @@ func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 // absorbClock is the same with the clock, once, where there is no counter to use: it
 // reads times of its own in clones whose kernels give them the same bytes.
 func (s *instance) absorbClock() {
-	xorWords(s.salt[:], uint64(time.Since(packageInit.clock)), 0)
+	xorWords(s.salt[:], uint64(s.host.pause.time().Sub(packageInit.clock)), 0)
 	derivationCipher().Encrypt(s.salt[:], s.salt[:])
 }
 

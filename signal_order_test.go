@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A signalWorld is a machine with one clone signal, a counter without pauses and a source of known bytes. Each time
@@ -54,6 +55,7 @@ func (w *signalWorld) host(counter bool) *host {
 	h.clones.signals = []func() signal{func() signal {
 		return signal{name: "test", memory: w.page[:], watch: []int{0}}
 	}}
+	h.pause.clock = func() time.Time { return packageInit.clock } // copies must be equal, and the clock tells them apart
 	l := &pauseLimits{why: "switched off for a test"}
 	if counter {
 		read := func() uint64 { w.reach(); w.now++; return w.now }
