@@ -81,14 +81,14 @@ func readCopy(t *testing.T, s *instance, w *signalWorld, c *config, counter bool
 	r.secrets = s.secrets
 	w.now, w.drawn = s.alone, 1000
 	b := make([]byte, n)
-	quick := false
+	var now uint64
 	if r.lim != nil {
-		quick = r.quick(b, o, r.pause.now())
-	}
-	if !quick {
-		if err := r.read(b, o); err != nil {
-			t.Fatal(err)
+		if now = r.pause.now(); r.quick(b, o, now) {
+			return b
 		}
+	}
+	if err := r.read(b, o, now); err != nil {
+		t.Fatal(err)
 	}
 	return b
 }
@@ -126,7 +126,7 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 				s, o := newInstance(c), &order{id: 1}
 				var warm [16]byte
 				for range 3 {
-					if err := s.read(warm[:], o); err != nil {
+					if err := s.read(warm[:], o, 0); err != nil {
 						t.Fatal(err)
 					}
 				}
