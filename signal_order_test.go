@@ -10,14 +10,16 @@ import (
 	"testing"
 )
 
-// A signalWorld is a machine with one clone signal, a counter without pauses and a source of known bytes. Each time
-// that a generator reads the counter, looks at the process ID, or begins or ends a draw is a point; the signal
-// changes at one of them, or from there on at every one.
+// A signalWorld is a machine with one clone signal, a source of known bytes, and a counter without pauses or else a
+// random instruction with known results: with neither a generator takes the clock, and is never the same twice. Each
+// time that a generator reads the counter, draws, or looks at the process ID is a point; the signal changes at one
+// of them, or from there on at every one.
 type signalWorld struct {
 	page   [1]uint64
 	now    uint64 // counter
 	drawn  uint64 // calls of the source
 	late   int    // of these, those that began after the change
+	random uint64 // results of the random instruction
 	points int
 	at     int // the point of the change; -1 for none
 	always bool
@@ -60,6 +62,8 @@ func (w *signalWorld) host(counter bool) *host {
 		h.pause.read, h.pause.readFenced = read, read
 		l = new(pauseLimits)
 		l.setRate(1e9)
+	} else {
+		h.random = func() (uint64, bool) { w.reach(); w.random++; return w.random * 0x9E3779B97F4A7C15, true }
 	}
 	h.pause.limits.Store(l)
 	return h
@@ -78,8 +82,8 @@ func readCopy(t *testing.T, s *instance, w *signalWorld, c *config, counter bool
 	r := newInstance(&conf)
 	r.number, r.seededUnder, r.orderID, r.order = s.number, s.seededUnder, s.orderID, s.order
 	r.alone, r.g, r.zero, r.lim, r.pos, r.end = s.alone, s.g, s.zero, s.lim, s.pos, s.end
-	r.secrets = s.secrets
-	w.now, w.drawn = s.alone, 1000
+	r.secrets, r.salted = s.secrets, s.salted
+	w.now, w.drawn, w.random = s.alone, 1000, 1000
 	b := make([]byte, n)
 	var now uint64
 	if r.lim != nil {
@@ -124,14 +128,20 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 					c.entropy = w
 				}
 				s, o := newInstance(c), &order{id: 1}
-				var warm [16]byte
-				for range 3 {
-					if err := s.read(warm[:], o, 0); err != nil {
+				warm := make([]byte, maxSmall)
+				for i := range 10 { // past the first buffer, which is folded since nobody knows where it comes from
+					if i == 9 {
+						warm = warm[:16]
+					}
+					if err := s.read(warm, o, 0); err != nil {
 						t.Fatal(err)
 					}
 				}
+				if kind.counter && s.salted {
+					t.Fatal("the kept output is folded, which is not the case to be tested")
+				}
 				if kind.refill {
-					s.pos = keptLen
+					s.eraseKept()
 				}
 				if kind.newOrder {
 					o = &order{id: 2}
