@@ -50,17 +50,17 @@ func mapSignal(path string, device bool, words int) ([]uint64, error) {
 	// Sound: p is the start of a mapping of page bytes, so it is aligned and longer than words; the garbage
 	// collector does not manage it, and a slice that is returned is never unmapped.
 	memory := unsafe.Slice((*uint64)(p), words)
-	if regular && !readable(fd, unsafe.Slice((*byte)(p), page)) {
+	if regular && !mappingReadable(fd, unsafe.Slice((*byte)(p), page)) {
 		unmapSignal(memory)
 		return nil, errors.New("is a hole that cannot be read through a mapping; delete it and run clonerand signal init")
 	}
 	return memory, nil
 }
 
-// readable says whether the first page of a file can be read without a SIGBUS. Reading a hole needs room, and where a
-// tmpfs is full there is none. The first call makes the page or returns an error (madvise(2), Linux 5.14). An older
-// kernel says EINVAL, and user-mode emulators do nothing at all, so there must be data by then.
-func readable(fd int, page []byte) bool {
+// mappingReadable says whether the first page of a file can be read without a SIGBUS. Reading a hole needs room, and
+// where a tmpfs is full there is none. The first call makes the page or returns an error (madvise(2), Linux 5.14). An
+// older kernel says EINVAL, and user-mode emulators do nothing at all, so there must be data by then.
+func mappingReadable(fd int, page []byte) bool {
 	if unix.Madvise(page, unix.MADV_POPULATE_READ) == unix.EFAULT {
 		return false
 	}

@@ -57,7 +57,7 @@ func openVMClockAt(path string) signal {
 		switch {
 		case err == nil:
 			return signal{name: "vmclock", memory: memory, watch: watch}
-		case errors.Is(err, errVMClockUpdating) && try < 20:
+		case errors.Is(err, errVMClockUpdating) && try < 50:
 			// Not time.Sleep: in a forked child there may be no other thread to wake this one.
 			pause := unix.NsecToTimespec(int64(time.Millisecond))
 			_ = unix.Nanosleep(&pause, nil)
@@ -68,7 +68,7 @@ func openVMClockAt(path string) signal {
 	}
 }
 
-// An update takes the hypervisor microseconds, so one that lasts 20 ms is a page that nobody looks after.
+// An update takes the hypervisor microseconds, so one that lasts 50 ms is a page that nobody looks after.
 var errVMClockUpdating = errors.New("seq_count stays odd: its hypervisor never ends the update")
 
 // parseVMClock takes the first bytes of a VMClock page and returns the words that change when the machine is
