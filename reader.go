@@ -313,7 +313,13 @@ func (f *fleet) acquire(home uint64) *instance {
 				return s
 			}
 			if s.lock.abandoned(forks) {
-				slot.CompareAndSwap(s, s.makeHeir())
+				// Taken at once: where all are abandoned, to wait for another turn would be to wait
+				// for the scheduler, which a forked child may not have.
+				heir := s.makeHeir()
+				heir.lock.tryLock(forks)
+				if slot.CompareAndSwap(s, heir) {
+					return heir
+				}
 			}
 		}
 		backOff(try)
