@@ -156,6 +156,35 @@ func TestTheNumberUnderConcurrentLooks(t *testing.T) {
 	wg.Wait()
 }
 
+// One who is late with a change that another has seen, and the next one too, does
+// not turn the number back. The process ID is asked in the middle of a look.
+func TestALateLookDoesNotTurnTheNumberBack(t *testing.T) {
+	words := make([]uint64, 1)
+	w := wordsWatch(words)
+	others := func() {}
+	w.identity = func() int {
+		do := others
+		others = func() {}
+		do()
+		return 1
+	}
+	first := w.number()
+	for _, meanwhile := range []int{1, 2, 5} {
+		words[0]++
+		others = func() {
+			for range meanwhile {
+				w.number()
+				words[0]++
+				w.number()
+			}
+		}
+		before := w.last.Load().number
+		if n := w.number(); n != before+1+uint64(meanwhile) {
+			t.Errorf("with %d changes meanwhile the number is %d, want %d (it began at %d)", meanwhile, n, before+1+uint64(meanwhile), first)
+		}
+	}
+}
+
 // Changes from many goroutines: each sees the number move past its own change, and
 // the number never counts more changes than there were.
 func TestTheNumberUnderConcurrentChanges(t *testing.T) {
