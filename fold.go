@@ -3,6 +3,7 @@ package rand
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"time"
 )
 
 // After a pause the kept output x may be a clone's, too. What is returned then is
@@ -106,7 +107,11 @@ func (s *instance) drawSalt() (from uint64, ok bool) {
 		xorBlock(s.salt[:], s.in[:])
 		clear(s.in[:blockLen])
 	}
-	if cpu || s.lim == nil {
+	if cpu {
+		return from, true
+	}
+	if s.lim == nil {
+		s.absorbClock()
 		return from, true
 	}
 	return s.absorbCounter(from)
@@ -137,6 +142,13 @@ func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 		}
 	}
 	return last, false
+}
+
+// absorbClock is the same with the clock, once, where there is no counter to use: it
+// reads times of its own in clones whose kernels give them the same bytes.
+func (s *instance) absorbClock() {
+	xorWords(s.salt[:], uint64(time.Since(packageInit.clock)), 0)
+	derivationCipher().Encrypt(s.salt[:], s.salt[:])
 }
 
 // widen measures what a salt and a block take on this machine.

@@ -119,12 +119,13 @@ func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 		if err := s.prepare(o); err != nil {
 			return err
 		}
+		under := s.number // a seeding in the middle of b moves it on, and not what was made before
 		made, err := s.make(b, o)
 		if err != nil {
 			return err
 		}
 		// The PID is looked at here, too, where there is no wiped page.
-		same := s.host.clones.poll() == s.number
+		same := s.host.clones.poll() == under
 		if o.resist {
 			s.eraseKept()
 		} else {

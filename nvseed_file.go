@@ -33,6 +33,18 @@ func locate(path string) (file string, info fs.FileInfo, err error) {
 	return file, info, checkLink(named, info)
 }
 
+// absent is an error if there is anything at path.
+func absent(path string) error {
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		return mend(fs.ErrExist, "a seed in use must not be set back: choose another name, or remove it if nothing uses it")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	default:
+		return err
+	}
+}
+
 // readSeed returns the whole seed and what the file system says about it. The
 // caller clears the seed, also beside an error.
 func readSeed(file string) ([]byte, fs.FileInfo, error) {

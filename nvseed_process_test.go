@@ -31,13 +31,11 @@ var seedHelpers = map[string]func(s *NVSeed, args []string) error{
 		if err != nil {
 			return err
 		}
-		w := bufio.NewWriter(os.Stdout)
-		defer w.Flush()
 		for out := make([]byte, 48); n > 0; n-- {
 			if _, err := s.Read(out); err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "%x\n", out)
+			fmt.Printf("%x\n", out)
 		}
 		return nil
 	},
@@ -294,15 +292,23 @@ func TestNVSeedKilledAtAnyMoment(t *testing.T) {
 	drawn := map[string]bool{}
 	for round := range 40 {
 		cmd := seedHelper(t, "draw", path, "1000000")
-		var out bytes.Buffer
-		cmd.Stdout = &out
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(10+round) * time.Millisecond)
+		r := bufio.NewReader(pipe)
+		first, err := r.ReadString('\n') // it is at work
+		if err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Duration(round) * 300 * time.Microsecond)
 		cmd.Process.Kill()
+		rest, _ := io.ReadAll(r)
 		cmd.Wait()
-		lines := strings.SplitAfter(out.String(), "\n")
+		lines := strings.SplitAfter(first+string(rest), "\n")
 		for _, line := range lines[:len(lines)-1] { // the last may be half a line
 			if drawn[line] {
 				t.Fatalf("round %d: an output again", round)
@@ -313,7 +319,9 @@ func TestNVSeedKilledAtAnyMoment(t *testing.T) {
 			t.Fatalf("round %d: the file holds %d bytes", round, n)
 		}
 	}
-	t.Logf("%d outputs", len(drawn))
+	if len(drawn) < 40 {
+		t.Errorf("%d outputs in 40 rounds", len(drawn))
+	}
 	mustDraw(t, openSeed(t, path), 48, "")
 }
 
