@@ -183,6 +183,28 @@ func TestALateLookDoesNotTurnTheNumberBack(t *testing.T) {
 	}
 }
 
+// One who is late with arming the page does not put the value there by which the
+// next fork would go unseen.
+func TestALateLookDoesNotHideAFork(t *testing.T) {
+	page := new(uint64)
+	w := noDetectors()
+	w.forkPage = func() (*uint64, string) { return page, "" }
+	n := w.number()
+	late := w.last.Load() // where a goroutine is stopped that has just seen the fork
+	*page = 0
+	if got := w.number(); got != n+1 {
+		t.Fatalf("after a fork the number is %d, want %d", got, n+1)
+	}
+	*page = 0
+	w.next(late) // it goes on in the child of that child; what it finds is not taken
+	if got := w.number(); got != n+2 {
+		t.Errorf("after the second fork the number is %d, want %d", got, n+2)
+	}
+	if w.forks() != 2 {
+		t.Errorf("%d forks, want 2", w.forks())
+	}
+}
+
 // Changes from many goroutines: each sees the number move past its own change, and
 // the number never counts more changes than there were.
 func TestTheNumberUnderConcurrentChanges(t *testing.T) {
