@@ -112,7 +112,7 @@ func TestASeedingTakes48Bytes(t *testing.T) {
 }
 
 // uncomparable can not be compared: that must not panic.
-type uncomparable struct{ f []int }
+type uncomparable []int
 
 func (uncomparable) Read(b []byte) (int, error) { return len(b), nil }
 
@@ -128,7 +128,7 @@ func TestNamesOfTheSystemSource(t *testing.T) {
 		{"crypto/rand's Reader", cryptorand.Reader, true},
 		{"our Reader", Reader, true},
 		{"a source of its own", own, false},
-		{"one that can not be compared", uncomparable{}, false},
+		{"one that can not be compared", uncomparable(nil), false},
 		{"a wrapped Reader", io.LimitReader(cryptorand.Reader, 1000), false},
 	} {
 		g, err := New(&Config{Entropy: c.source})

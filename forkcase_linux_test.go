@@ -170,8 +170,6 @@ func forkCaseMain(name, guard string) {
 	f.exit(3, "no such case")
 }
 
-type readFunc = func([]byte) (int, error)
-
 // What the processes of a case read from: everything that must never repeat, and the
 // two controls, which must.
 const (

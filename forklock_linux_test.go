@@ -23,8 +23,12 @@ const (
 //
 // The Go runtime has locks of its own that a child can find held. So the threads
 // only do what takes none of them: they read output that is kept already. The
-// control does the same, and its children allocate as much, without this package.
+// control does the same, and its children allocate as much, without this package. Since
+// most children find a lock held, one of ours that hangs them hangs hundreds.
 func TestLocksHeldAtAFork(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's runtime has locks of its own: children of the control hang, too")
+	}
 	result := func(kind string) (rounds, locked, hung int) {
 		out := runForkHelper(t, "locks/"+kind, false, 5*time.Minute)
 		if _, err := fmt.Sscanf(string(out), "%d rounds, %d locked, %d hung", &rounds, &locked, &hung); err != nil {
@@ -33,14 +37,14 @@ func TestLocksHeldAtAFork(t *testing.T) {
 		t.Logf("%s: %s", kind, out)
 		return rounds, locked, hung
 	}
-	controlRounds, _, controlHung := result("control")
+	_, _, controlHung := result("control")
 	for _, kind := range []string{"reads", "all held"} {
 		rounds, locked, hung := result(kind)
 		if rounds == 0 || locked == 0 {
 			t.Errorf("%s: no child found a lock held: this shows nothing", kind)
 		}
-		if hung*controlRounds > controlHung*rounds {
-			t.Errorf("%s: %d of %d children hung, %d of %d without this package", kind, hung, rounds, controlHung, controlRounds)
+		if allowed := controlHung + rounds/500; hung > allowed {
+			t.Errorf("%s: %d of %d children hung, %d without this package", kind, hung, rounds, controlHung)
 		}
 	}
 }
@@ -182,9 +186,6 @@ func forkLocksMain(kind string) {
 		go work()
 	}
 	locked, hung := 0, 0
-	if raceEnabled {
-		rounds /= 10
-	}
 	forks := 0
 	for ; forks < rounds && hung < 5; forks++ {
 		before()

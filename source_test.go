@@ -123,6 +123,8 @@ func readerKind(name string, r *reader, s *countingSource) randomness {
 	return randomness{name: name, Read: r.Read, Reseed: r.reseed, Deplete: r.deplete, Resist: resist, source: s, reseedDraws: 1}
 }
 
+type readFunc = func([]byte) (int, error)
+
 // must reads n bytes.
 func (x randomness) must(t testing.TB, n int) []byte {
 	t.Helper()

@@ -1,0 +1,181 @@
+package rand
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// TestNoByteFromBeforeAnEvent: an event at any reading of the counter in a Read
+// (they lie between the bytes and the check) or in the middle of a seeding: what the
+// Read returns comes from a state that was seeded after it.
+func TestNoByteFromBeforeAnEvent(t *testing.T) {
+	for _, kind := range []string{"default reader", "Generator with its own source"} {
+		for _, size := range []int{16, 1000, 5000} {
+			for _, depleted := range []bool{false, true} {
+				name := fmt.Sprintf("%s, %d bytes, depleted %v", kind, size, depleted)
+				// at counts the places where an event can be put, over the whole Read.
+				plain, places, _ := readWithEvent(t, kind, size, depleted, -1)
+				again, _, _ := readWithEvent(t, kind, size, depleted, -1)
+				if kind != "default reader" && !bytes.Equal(plain, again) {
+					t.Errorf("%s: not deterministic: this shows little", name)
+				}
+				if places == 0 && (kind == "default reader" || depleted) {
+					t.Errorf("%s: no place for an event", name)
+				}
+				for at := range places {
+					out, _, seededAfter := readWithEvent(t, kind, size, depleted, at)
+					if !seededAfter {
+						t.Errorf("%s: an event at place %d of %d, and no seeding after it", name, at, places)
+					}
+					if bytes.Equal(out, plain) {
+						t.Errorf("%s: the event at place %d of %d changes nothing", name, at, places)
+					}
+				}
+			}
+		}
+	}
+}
+
+// readWithEvent does one Read in which the watched word changes at a place: each
+// reading of the counter and each seeding is one.
+func readWithEvent(t *testing.T, kind string, size int, depleted bool, at int) (out []byte, places int, seededAfter bool) {
+	words := make([]uint64, 1)
+	watching, happened := false, false
+	place := func() {
+		if !watching {
+			return
+		}
+		if places == at {
+			words[0]++
+			happened, seededAfter = true, false
+		}
+		places++
+	}
+	s := newSource("s")
+	h := quietHost(s)
+	h.clones = wordsWatch(words)
+	// 100 ns a reading of 1 GHz, so that nothing counts as a pause.
+	c := &fakeCounter{step: 100}
+	h.pause = c.detector()
+	h.pause.read = func() uint64 { place(); return c.read() }
+	h.pause.readFenced = h.pause.read
+	h.random = steadyWords()
+	s.onDraw = func(int) {
+		seededAfter = true // drawn after the event, unless it comes in the middle:
+		place()
+	}
+	var x randomness
+	if kind == "default reader" {
+		x = readerKind(kind, newReaderOn(h), s)
+	} else {
+		x = generatorKind(t, kind, &Config{Entropy: s}, h, s)
+	}
+	x.must(t, 16)
+	if depleted {
+		x.Deplete()
+	}
+	watching = true
+	out = x.must(t, size)
+	watching = false
+	if happened && !seededAfter {
+		return out, places, false
+	}
+	return out, places, true
+}
+
+// steadyWords is a random instruction that is always the same.
+func steadyWords() func() (uint64, bool) {
+	x := uint64(1)
+	return func() (uint64, bool) {
+		x = x*0x9E3779B97F4A7C15 + 1
+		return x, true
+	}
+}
+
+// An event at every single seeding: the retries end, and what comes out then is
+// covered by bytes of the operating system.
+func TestEventsWithoutEnd(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		for _, kind := range []string{"default reader", "Generator with its own source"} {
+			words := make([]uint64, 1)
+			s, system := newSource("s"), newSource("system")
+			h := quietHost(system)
+			if kind == "default reader" {
+				s = system
+			}
+			h.clones = wordsWatch(words)
+			s.onDraw = func(int) { atomic.AddUint64(&words[0], 1) }
+			var x randomness
+			if kind == "default reader" {
+				x = readerKind(kind, newReaderOn(h), s)
+			} else {
+				x = generatorKind(t, kind, &Config{Entropy: s}, h, s)
+			}
+			s.E()
+			system.others = 0
+			x.must(t, size)
+			if e := s.E(); e > maxTries+1 {
+				t.Errorf("%s, %d bytes: %d seedings for one Read, want no more than %d", kind, size, e, maxTries)
+			}
+			covered := system.others*entropyLen >= size || system.E()*entropyLen >= size-entropyLen
+			if kind != "default reader" && !covered {
+				t.Errorf("%s, %d bytes: no operating-system bytes over it", kind, size)
+			}
+			s.onDraw = nil
+			s.E()
+			x.must(t, 16)
+			if e := s.E(); e == 0 {
+				t.Errorf("%s, %d bytes: the next Read does not start anew", kind, size)
+			}
+		}
+	}
+}
+
+// Words change without end while many goroutines read: nothing repeats, nothing hangs.
+func TestReadsUnderConcurrentEvents(t *testing.T) {
+	words := make([]uint64, 1)
+	h := newHost()
+	h.clones = wordsWatch(words)
+	r := newReaderOn(h)
+	g, err := newGenerator(&Config{Entropy: newSource("own")}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	var wg, changer sync.WaitGroup
+	changer.Go(func() {
+		for !stop.Load() {
+			atomic.AddUint64(&words[0], 1)
+			backOff(0)
+		}
+	})
+	found := make([][]uint64, 16)
+	for i := range found {
+		read := []readFunc{r.Read, g.Read}[i%2]
+		wg.Go(func() {
+			b := make([]byte, 2048)
+			for n := range 300 {
+				part := b[:[]int{16, 48, 2048}[n%3]]
+				if _, err := read(part); err != nil {
+					t.Error(err)
+				}
+				found[i] = blocks(found[i], part)
+			}
+		})
+	}
+	wg.Wait()
+	stop.Store(true)
+	changer.Wait()
+	seen := map[uint64]bool{}
+	for _, f := range found {
+		for _, x := range f {
+			if seen[x] {
+				t.Fatal("a block came twice")
+			}
+			seen[x] = true
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package rand
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// wordsWatch watches plain memory, the way clone signals are watched.
+func wordsWatch(words []uint64) *cloneWatch {
+	w := noDetectors()
+	watch := make([]int, len(words))
+	for i := range watch {
+		watch[i] = i
+	}
+	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: watch} }}
+	return w
+}
+
+func TestTheNumberMovesOncePerChange(t *testing.T) {
+	words := make([]uint64, 3)
+	page := new(uint64)
+	pid := 100
+	w := wordsWatch(words)
+	w.forkPage = func() (*uint64, string) { return page, "" }
+	w.identity = func() int { return pid }
+	want := w.number()
+	if want == 0 {
+		t.Fatal("the number starts at 0, which stands for an unseeded state")
+	}
+	for _, c := range []struct {
+		name   string
+		change func()
+		moves  bool
+	}{
+		{"nothing", func() {}, false},
+		{"a word", func() { words[0]++ }, true},
+		{"nothing after it", func() {}, false},
+		{"another word", func() { words[2] = 77 }, true},
+		{"two words at once", func() { words[0]++; words[1]++ }, true},
+		{"two words whose sum stays", func() { words[0]++; words[1]-- }, true},
+		{"a word that goes back", func() { words[2] = 0 }, true},
+		{"the page is wiped", func() { *page = 0 }, true},
+		{"nothing after the page", func() {}, false},
+		{"the page is wiped again", func() { *page = 0 }, true},
+		{"a word while the page holds", func() { words[1] = 5 }, true},
+		{"the page is wiped once more", func() { *page = 0 }, true},
+		{"the page and a word", func() { *page = 0; words[0]++ }, true},
+	} {
+		c.change()
+		if c.moves {
+			want++
+		}
+		if w.still(want) != true && !c.moves {
+			t.Errorf("%s: still says that the number has moved", c.name)
+		}
+		for _, look := range []func() uint64{w.number, w.poll, w.number, func() uint64 { return w.current().number }} {
+			if got := look(); got != want {
+				t.Errorf("%s: number %d, want %d", c.name, got, want)
+			}
+		}
+		if !w.still(want) || w.still(want-1) || w.still(want+1) {
+			t.Errorf("%s: still does not agree with the number %d", c.name, want)
+		}
+	}
+	// While there is a page, the PID is looked at when something has changed.
+	if w.bump(); w.number() != want+1 {
+		t.Errorf("after bump: number %d, want %d", w.number(), want+1)
+	}
+}
+
+func TestForksAreCounted(t *testing.T) {
+	words := make([]uint64, 1)
+	page := new(uint64)
+	w := wordsWatch(words)
+	w.forkPage = func() (*uint64, string) { return page, "" }
+	w.number()
+	for i, c := range []struct {
+		change func()
+		forks  uint64
+	}{
+		{func() { words[0]++ }, 0},
+		{func() { *page = 0 }, 1},
+		{func() { words[0]++ }, 1},
+		{func() { *page = 0; words[0]++ }, 2},
+		{func() { w.bump() }, 2},
+	} {
+		if c.change(); w.current().forks != c.forks || w.forks() != c.forks {
+			t.Errorf("step %d: %d forks, want %d", i, w.forks(), c.forks)
+		}
+	}
+}
+
+func TestTheProcessIDIsPolledWhereThereIsNoPage(t *testing.T) {
+	pid := 1
+	w := noDetectors()
+	w.identity = func() int { return pid }
+	n := w.poll()
+	if pid = 2; w.poll() != n+1 || w.forks() != 1 {
+		t.Errorf("another PID: number %d, want %d", w.poll(), n+1)
+	}
+	if pid = 1; w.poll() != n+2 || w.forks() != 2 {
+		t.Errorf("the first PID again: number %d, want %d", w.poll(), n+2)
+	}
+}
+
+// With everybody looking while words change: the number moves once for each
+// change and never down, for any goroutine.
+func TestTheNumberUnderConcurrentLooks(t *testing.T) {
+	const changes, lookers = 3000, 16
+	words := make([]uint64, 2)
+	page := new(uint64)
+	w := wordsWatch(words)
+	w.forkPage = func() (*uint64, string) { return page, "" }
+	first := w.number()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for i := range lookers {
+		look := []func() uint64{w.number, w.poll, func() uint64 { return w.current().number }, func() uint64 { return w.look().number }}[i%4]
+		wg.Go(func() {
+			last := uint64(0)
+			for !stop.Load() {
+				n := look()
+				if n < last {
+					t.Errorf("the number went down from %d to %d", last, n)
+					return
+				}
+				w.still(n)
+				last = n
+			}
+		})
+	}
+	for i := range uint64(changes) {
+		before := w.number()
+		if before != first+i {
+			t.Fatalf("after %d changes the number is %d, want %d", i, before, first+i)
+		}
+		switch i % 3 {
+		case 0:
+			atomic.AddUint64(&words[0], 1)
+		case 1:
+			atomic.AddUint64(&words[1], ^uint64(0))
+		case 2:
+			atomic.StoreUint64(page, 0)
+		}
+		if w.still(before) {
+			t.Fatalf("change %d: still says that nothing has changed", i)
+		}
+		if n := w.number(); n != before+1 {
+			t.Fatalf("change %d: the number moved from %d to %d", i, before, n)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// One who is late with a change that another has seen, and the next one too, does
+// not turn the number back. The process ID is asked in the middle of a look.
+func TestALateLookDoesNotTurnTheNumberBack(t *testing.T) {
+	words := make([]uint64, 1)
+	w := wordsWatch(words)
+	others := func() {}
+	w.identity = func() int {
+		do := others
+		others = func() {}
+		do()
+		return 1
+	}
+	first := w.number()
+	for _, meanwhile := range []int{1, 2, 5} {
+		words[0]++
+		others = func() {
+			for range meanwhile {
+				w.number()
+				words[0]++
+				w.number()
+			}
+		}
+		before := w.last.Load().number
+		if n := w.number(); n != before+1+uint64(meanwhile) {
+			t.Errorf("with %d changes meanwhile the number is %d, want %d (it began at %d)", meanwhile, n, before+1+uint64(meanwhile), first)
+		}
+	}
+}
+
+// One who is late with arming the page does not put the value there by which the
+// next fork would go unseen.
+func TestALateLookDoesNotHideAFork(t *testing.T) {
+	page := new(uint64)
+	w := noDetectors()
+	w.forkPage = func() (*uint64, string) { return page, "" }
+	n := w.number()
+	late := w.last.Load() // where a goroutine is stopped that has just seen the fork
+	*page = 0
+	if got := w.number(); got != n+1 {
+		t.Fatalf("after a fork the number is %d, want %d", got, n+1)
+	}
+	*page = 0
+	w.next(late) // it goes on in the child of that child; what it finds is not taken
+	if got := w.number(); got != n+2 {
+		t.Errorf("after the second fork the number is %d, want %d", got, n+2)
+	}
+	if w.forks() != 2 {
+		t.Errorf("%d forks, want 2", w.forks())
+	}
+}
+
+// Changes from many goroutines: each sees the number move past its own change, and
+// the number never counts more changes than there were.
+func TestTheNumberUnderConcurrentChanges(t *testing.T) {
+	words := make([]uint64, 8)
+	w := wordsWatch(words)
+	first := w.number()
+	var wg sync.WaitGroup
+	const each = 500
+	for i := range words {
+		wg.Go(func() {
+			for range each {
+				before := w.number()
+				atomic.AddUint64(&words[i], 1)
+				if n := w.number(); n <= before {
+					t.Errorf("number %d before a change and %d after it", before, n)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.number(); n < first+each || n > first+uint64(len(words))*each {
+		t.Errorf("the number moved by %d for %d changes", n-first, len(words)*each)
+	}
+}

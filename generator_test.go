@@ -1,0 +1,197 @@
+package rand
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+)
+
+// The same stream and the same calls give the same bytes, whatever the sizes: no
+// folding, no clock and no bytes of the CPU are in them, on the real machine.
+func TestGeneratorIsDeterministic(t *testing.T) {
+	run := func(stream string) (out []byte) {
+		g, err := New(&Config{Entropy: newSource(stream), Personalization: []byte("perso"), ReseedInterval: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int{1, 16, 17, 1024, 1025, 70_000, 0, 200_000, 5, 4096} {
+			b := make([]byte, size)
+			if _, err := g.Read(b); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, b...)
+		}
+		g.Deplete()
+		b := make([]byte, 40)
+		g.Read(b)
+		out = append(out, b...)
+		g.Reseed([]byte("more"))
+		g.Read(b)
+		return append(out, b...)
+	}
+	if !bytes.Equal(run("a"), run("a")) {
+		t.Error("the same stream and calls give other bytes")
+	}
+	if bytes.Equal(run("a"), run("b")) {
+		t.Error("another stream gives the same bytes")
+	}
+}
+
+// On the system source it is not: two generators never agree.
+func TestGeneratorsOnTheSystemSourceDiffer(t *testing.T) {
+	var outputs []string
+	for range 100 {
+		g, err := New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 16)
+		g.Read(b)
+		outputs = append(outputs, string(b))
+	}
+	slices.Sort(outputs)
+	if len(slices.Compact(outputs)) != 100 {
+		t.Error("two generators gave the same bytes")
+	}
+}
+
+// A Read uses up whole blocks: what is left of the last is never handed out.
+func TestAReadUsesUpWholeBlocks(t *testing.T) {
+	one := generatorKind(t, "", &Config{Entropy: newSource("s")}, quietHost(newSource("")), nil)
+	blockwise := generatorKind(t, "", &Config{Entropy: newSource("s")}, quietHost(newSource("")), nil)
+	for _, size := range []int{1, 2, 15, 16, 17, 31, 33, 1000} {
+		whole := blockwise.must(t, wholeBlocks(size))
+		if got := one.must(t, size); !bytes.Equal(got, whole[:size]) {
+			t.Errorf("a Read of %d bytes is not the begin of %d blocks", size, len(whole)/16)
+		}
+	}
+}
+
+// What was handed out is not in the generator any more; and there is a new key.
+func TestOutputIsErased(t *testing.T) {
+	for name, h := range map[string]func(*countingSource) *host{"kept": quietHost, "folded": foldingHost} {
+		for _, own := range []bool{true, false} {
+			s := newSource("s")
+			cfg := &Config{}
+			if own {
+				cfg.Entropy = s
+			}
+			g, err := newGenerator(cfg, h(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := g.inst.Load()
+			for _, size := range []int{16, 1, 100, 1000, 1024, 1024, 1024, 5000, 70_000} {
+				key := in.drbg.key
+				kept := in.pos
+				b := make([]byte, size)
+				if _, err := g.Read(b); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(in.kept[:in.pos], make([]byte, in.pos)) {
+					t.Errorf("%s, own source %v: after a Read of %d bytes kept output before pos is not erased", name, own, size)
+				}
+				if size <= maxSmall && in.pos > kept && in.pos-kept != wholeBlocks(size) {
+					t.Errorf("%s, own source %v: a Read of %d bytes used up %d", name, own, size, in.pos-kept)
+				}
+				if size > maxSmall && in.drbg.key == key {
+					t.Errorf("%s, own source %v: the key is the same after a generate", name, own)
+				}
+				if size >= 16 && bytes.Contains(memoryOf(in), b[size-16:]) {
+					t.Errorf("%s, own source %v: the last block of a Read of %d bytes is in the generator", name, own, size)
+				}
+			}
+			if in.in != [entropyLen]byte{} || in.drbg.seed != [seedLen]byte{} {
+				t.Errorf("%s, own source %v: entropy is left in the generator", name, own)
+			}
+			g.Deplete()
+			g.Read(make([]byte, maxSmall+1))
+			if in.salt != [blockLen]byte{} || in.kept != [keptLen + keyLen]byte{} {
+				t.Errorf("%s, own source %v: a depleted generator keeps output or salt", name, own)
+			}
+		}
+	}
+}
+
+// memoryOf is all that an instance holds of secrets.
+func memoryOf(s *instance) (b []byte) {
+	b = append(b, s.drbg.key[:]...)
+	b = append(b, s.drbg.v[:]...)
+	b = append(b, s.drbg.seed[:]...)
+	b = append(b, s.kept[:]...)
+	b = append(b, s.salt[:]...)
+	return append(b, s.in[:]...)
+}
+
+// A generate is at most 2^16 bytes, so a long Read is several, each under a new key.
+func TestALongReadIsSeveralGenerates(t *testing.T) {
+	s := newSource("s")
+	g, err := newGenerator(&Config{Entropy: s}, quietHost(newSource("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := g.inst.Load().drbg.reseedCounter
+	g.Read(make([]byte, 10*maxRequest+1))
+	if n := g.inst.Load().drbg.reseedCounter - before; n != 11 {
+		t.Errorf("10 times 2^16 and 1 bytes were %d generates, want 11", n)
+	}
+}
+
+func TestReseedInterval(t *testing.T) {
+	for _, c := range []struct {
+		interval uint64
+		works    bool
+	}{{0, true}, {1, true}, {1 << 48, true}, {1<<48 + 1, false}, {^uint64(0), false}} {
+		if _, err := New(&Config{ReseedInterval: c.interval}); (err == nil) != c.works {
+			t.Errorf("ReseedInterval %d: %v", c.interval, err)
+		}
+	}
+	s := newSource("s")
+	g, err := newGenerator(&Config{Entropy: s, ReseedInterval: 3}, quietHost(newSource("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.E()
+	g.Read(make([]byte, 9*maxRequest))
+	if e := s.E(); e != 2 {
+		t.Errorf("nine generates at an interval of 3 drew %d times, want 2", e)
+	}
+	for range 9 * keptLen / 16 {
+		g.Read(make([]byte, 16))
+	}
+	if e := s.E(); e != 3 {
+		t.Errorf("nine buffers at an interval of 3 drew %d times, want 3", e)
+	}
+	g, _ = newGenerator(&Config{Entropy: s}, quietHost(newSource("")))
+	if g.conf.interval != 10_000 {
+		t.Errorf("the interval is %d, want 10,000", g.conf.interval)
+	}
+}
+
+func TestNewFailsWithItsSource(t *testing.T) {
+	s := newSource("s")
+	s.setFail(errors.New("dry"))
+	if g, err := New(&Config{Entropy: s}); g != nil || !errors.Is(err, ErrEntropy) {
+		t.Errorf("New = %v, %v", g, err)
+	}
+}
+
+// The parameters are copied: the caller may use the memory again.
+func TestPersonalizationIsCopied(t *testing.T) {
+	perso := []byte("perso")
+	run := func(change bool) []byte {
+		perso := bytes.Clone(perso)
+		cfg := &Config{Entropy: newSource("s"), Personalization: perso}
+		x := generatorKind(t, "", cfg, quietHost(newSource("")), nil)
+		if change {
+			clear(perso)
+			cfg.Entropy = nil
+		}
+		x.Deplete()
+		return x.must(t, 16)
+	}
+	if !bytes.Equal(run(false), run(true)) {
+		t.Error("a change after New changes the output")
+	}
+}
