@@ -1,0 +1,340 @@
+package rand
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+)
+
+// afterPause is a reader that has kept output, and its world, after a pause.
+func afterPause(t *testing.T, w *world, pause uint64) *reader {
+	t.Helper()
+	r := newShardedReader(w.host(), 1)
+	readN(t, r, 16)
+	readN(t, r, 16)
+	w.counter += pause
+	return r
+}
+
+func TestAPauseIsMoreThanTwoMicroseconds(t *testing.T) {
+	// A Read on the quick path looks once, and that takes a step. One tick more than G
+	// is allowed at this rate, since a difference of nothing counts as a pause.
+	tests := []struct {
+		name  string
+		since uint64 // ticks from the last reading to this one
+		draws int
+	}{
+		{"at once", 20, 0},
+		{"G", 2000, 0},
+		{"more than G", 2001, 2},
+		{"a second", 1e9, 2},
+		{"nothing: it stood still", 0, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(0)
+			r := afterPause(t, w, 0)
+			// The first buffer is folded; the next is as it was generated.
+			exhaust(t, r)
+			readN(t, r, 16)
+			before := w.drawn["cpu"]
+			w.before = func(look int) { w.counter += tt.since - w.step; w.before = nil }
+			readN(t, r, 16)
+			if got := w.drawn["cpu"] - before; got < tt.draws || tt.draws == 0 && got != 0 {
+				t.Errorf("%d draws, not %d", got, tt.draws)
+			}
+		})
+	}
+}
+
+func TestReadingsThatCrossAreNoEvent(t *testing.T) {
+	// Another CPU's counter is read up to 1 us too early where the reading is not fenced.
+	w := newWorld(0)
+	h := w.host()
+	skew := uint64(0)
+	h.pause.read = func() uint64 { return w.read() - skew }
+	r := newShardedReader(h, 1)
+	readN(t, r, 16)
+	exhaust(t, r)
+	readN(t, r, 16)
+	number, draws := h.clones.poll(), w.drawn["cpu"]
+	for range 100 {
+		skew = 1 * us
+		readN(t, r, 16)
+		skew = 0
+		readN(t, r, 16)
+	}
+	if got := h.clones.poll(); got != number {
+		t.Errorf("the clone number went from %d to %d", number, got)
+	}
+	if got := w.drawn["cpu"] - draws; got != 0 {
+		t.Errorf("%d draws: a crossing was taken for a pause", got)
+	}
+}
+
+func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
+	for _, size := range []int{16, 1024, 5000} {
+		w := newWorld(0)
+		r := newShardedReader(w.host(), 4)
+		o, f := r.start()
+		for i := range f.shards {
+			f.shards[i].Store(newInstance(f.conf))
+			if err := r.shard(i).read(make([]byte, 16), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		number := r.conf().host.clones.poll()
+		w.counter -= 1000 * ms
+		readShard(t, r, 0, size)
+		if got := r.conf().host.clones.poll(); got != number+1 {
+			t.Errorf("Read of %d: the clone number went from %d to %d", size, number, got)
+		}
+		for i := 1; i < 4; i++ {
+			// Where each was last alone comes again: to the tick, the worst that can be.
+			w.counter = r.shard(i).alone
+			seeded := w.seeded
+			readShard(t, r, i, size)
+			if w.seeded == seeded {
+				t.Errorf("Read of %d: shard %d did not seed itself anew", size, i)
+			}
+		}
+	}
+}
+
+// readShard reads from one shard.
+func readShard(t *testing.T, r *reader, i, n int) []byte {
+	t.Helper()
+	o, f := r.start()
+	b := make([]byte, n)
+	if s := r.shard(i); !s.quick(b, o, f.pause.peek()) {
+		if err := s.read(b, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
+	const turn = 25
+	for _, size := range []int{16, 1024, 2000, 100_000} {
+		for _, pause := range []uint64{3 * us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
+			w := newWorld(0)
+			w.step, w.cpu = turn, nil
+			r := afterPause(t, w, pause)
+			var spent uint64
+			w.reading = func() {
+				if calledBy("absorbCounter", 8) {
+					spent += turn
+				}
+			}
+			readN(t, r, size)
+			// Its first reading ends what the system's bytes took. At least one turn is made,
+			// and it is found to be time in the one that is too many.
+			if most := min(pause/64, 16*us) + 3*turn; spent > most {
+				t.Errorf("Read of %d after %d us: %d ns in the burst, more than %d", size, pause/us, spent, most)
+			}
+			if spent == 0 {
+				t.Errorf("Read of %d after %d us: no burst", size, pause/us)
+			}
+		}
+	}
+}
+
+// In this model both clones' kernels are clones, there is no instruction, and
+// they read the same counter value first after the restore. What tells them apart is
+// how long each turn of the burst takes. The model gives a turn 0 or 1 tick of jitter at
+// random, less than a 25 MHz counter's rounding alone; the runs are drawn
+// from fixed seeds, so that this test does not depend on luck.
+func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int{16, 1024, 5000} {
+			w := newWorld(0)
+			w.cpu = nil
+			r := afterPause(t, w, 0)
+			seen := make(map[block]uint64)
+			const clones = 300
+			for i := range uint64(clones) {
+				w := w.clone()
+				r := cloneReader(r, w)
+				first := true
+				jitter := streamOf("jitter", i)
+				w.before = func(int) {
+					if first {
+						w.counter += 20 * ms // the same in all
+						first = false
+						return
+					}
+					w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+				}
+				b := append(readN(t, r, size), readN(t, r, 5000)...)
+				for _, x := range blocksOf(b) {
+					if other, ok := seen[x]; ok {
+						t.Fatalf("Read of %d: clones %d and %d have a block in common", size, other, i)
+					}
+					seen[x] = i
+				}
+			}
+		}
+	})
+}
+
+// pauseInEachTry makes a pause before each reading but those that measure what a
+// fold takes.
+func pauseInEachTry(w *world) {
+	w.jitter = func() uint64 {
+		if calledBy("widen", 5) {
+			return 0
+		}
+		return 50 * us
+	}
+}
+
+func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
+	for _, size := range []int{16, 1024, 1025, 5000} {
+		w := newWorld(0)
+		r := afterPause(t, w, 0)
+		pauseInEachTry(w)
+		over := 0
+		w.before = func(int) {
+			if calledBy("overlay", 8) {
+				over++
+			}
+		}
+		looks := w.looks
+		readN(t, r, size)
+		if over == 0 {
+			t.Errorf("Read of %d: no bytes of the system went over it", size)
+		}
+		// Each 1 KiB has eight tries: of a look for each 64 bytes, for the draws and
+		// readings, and at every second of them 64 folds to see what they take.
+		if most := (size/maxSmall + 2) * (maxTries*(maxSmall/foldStep+8) + maxTries/2*64*6 + 100); w.looks-looks > most {
+			t.Errorf("Read of %d: %d looks, more than %d", size, w.looks-looks, most)
+		}
+		// The next Read starts anew, and once there are no more pauses all is as usual.
+		w.jitter, w.before = nil, nil
+		seeded, draws := w.seeded, w.drawn["cpu"]
+		readN(t, r, 16)
+		if w.seeded == seeded && w.drawn["cpu"] == draws {
+			t.Errorf("Read of %d: the next one had nothing fresh in it", size)
+		}
+	}
+}
+
+func TestACloneInTheEighthTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, sameSystem := range []bool{false, true} {
+			w := newWorld(0)
+			r := afterPause(t, w, 0)
+			looks := 0
+			read := func(i, at uint64) []byte {
+				w := w.clone()
+				r := cloneReader(r, w)
+				pauseInEachTry(w)
+				w.before = func(look int) {
+					if uint64(look) != at {
+						return
+					}
+					w.counter += i * ms
+					w.cpu = streamOf("cpu", i)
+					if !sameSystem {
+						w.system = streamOf("system", i)
+					}
+				}
+				b := readN(t, r, 16)
+				looks = w.looks
+				w.jitter = nil
+				for range 224 {
+					b = append(b, readN(t, r, 16)...)
+				}
+				return b
+			}
+			read(1, 1<<40)
+			for at := range uint64(looks) {
+				a, b := read(1, at), read(2, at)
+				if equal := equalBlocks(a, b); equal != 0 {
+					t.Errorf("kernel cloned: %v; before look %d of %d: %d blocks are equal", sameSystem, at, looks, equal)
+				}
+			}
+		}
+	})
+}
+
+func TestASlowCounterThatStandsStillEndsTheBurst(t *testing.T) {
+	w := newWorld(0)
+	w.cpu = nil
+	h := w.host()
+	l := new(pauseLimits)
+	l.setRate(25e6) // two equal readings are nothing strange at this rate
+	h.pause.limits.Store(l)
+	r := newShardedReader(h, 1)
+	w.step = 1
+	readN(t, r, 16)
+	w.counter += 25_000
+	most := w.looks + 1_000_000
+	w.before = func(look int) {
+		w.step = 0
+		if look > most {
+			t.Fatal("a million looks: this does not end")
+		}
+	}
+	readN(t, r, 16)
+	readN(t, r, 5000)
+}
+
+func TestWithoutACounterEveryReadHasBytesOfTheSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, prelude := range []string{"New", "Reseed", "small Read", "large Read", "Deplete"} {
+			for _, size := range []int{16, 1024, 1025, 4096, 200 << 10} {
+				w := newWorld(0)
+				g, err := newGenerator(new(Config), w.unwatched())
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch prelude {
+				case "Reseed":
+					err = g.Reseed(nil)
+				case "small Read":
+					readN(t, g, 16)
+				case "large Read":
+					readN(t, g, 5000)
+				case "Deplete":
+					g.Deplete()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				var clones [2][]byte
+				for i := range clones {
+					w := w.clone()
+					w.cpu, w.system = streamOf("cpu", uint64(i)+1), streamOf("system", uint64(i)+1)
+					c := cloneGenerator(g, w.unwatched())
+					clones[i] = append(readN(t, c, size), readN(t, c, 5000)...)
+				}
+				if equal := equalBlocks(clones[0], clones[1]); equal != 0 {
+					t.Errorf("cloned after %s, Read of %d: %d blocks are equal", prelude, size, equal)
+				}
+			}
+		}
+	})
+}
+
+func TestWhatWasHandedOutIsErased(t *testing.T) {
+	for _, pause := range []uint64{0, ms} {
+		r := afterPause(t, newWorld(0), pause)
+		for _, n := range []int{1, 16, 100, 1024} {
+			b := readN(t, r, n)
+			s := r.shard(0)
+			if n >= blockLen && bytes.Contains(s.kept[:], b[:blockLen]) {
+				t.Errorf("pause %d, Read of %d: its bytes are still there", pause, n)
+			}
+			if !bytes.Equal(s.kept[:s.pos], make([]byte, s.pos)) {
+				t.Errorf("pause %d, Read of %d: what is used up is not erased", pause, n)
+			}
+		}
+		s := r.shard(0)
+		s.eraseKept()
+		if !bytes.Equal(s.kept[:], make([]byte, len(s.kept))) || s.salt != (block{}) {
+			t.Error("kept output, fold key or salt are not erased")
+		}
+	}
+}
