@@ -193,6 +193,11 @@ func (h *host) cloneDetectors(from *host) {
 // clone copies all of an instance, whatever fields it has.
 func (s *instance) clone(c *config) *instance {
 	n := new(instance)
+	s.cloneTo(n, c)
+	return n
+}
+
+func (s *instance) cloneTo(n *instance, c *config) {
 	reflect.ValueOf(n).Elem().Set(reflect.ValueOf(s).Elem())
 	n.lock.unlock()
 	n.conf, n.host = c, c.host
@@ -202,7 +207,6 @@ func (s *instance) clone(c *config) *instance {
 	if n.folder != nil {
 		n.folder = newAES(n.kept[keptLen:])
 	}
-	return n
 }
 
 // A block is what clones are compared by.
