@@ -122,9 +122,13 @@ func (h *host) eventInput(b []byte) []byte {
 	return b
 }
 
-// cpuInput appends 32 bytes of the CPU's random instruction, or nothing.
+// cpuInputLen is what the CPU's random instruction adds to a seeding after an event.
+const cpuInputLen = 32
+
+// cpuInput appends cpuInputLen bytes of the CPU's random instruction, or fewer where
+// there is none or it is stuck.
 func (h *host) cpuInput(b []byte) []byte {
-	for range 2 {
+	for range cpuInputLen / 16 {
 		if x, y, ok := h.draw(); ok {
 			b = binary.LittleEndian.AppendUint64(b, x)
 			b = binary.LittleEndian.AppendUint64(b, y)

@@ -20,6 +20,7 @@ const (
 	// at most: 8 times pauseTime.
 	burstShare = 64
 	burstTimes = 8
+	maxBurst   = 1 << 12 // turns, for a counter that stands still
 )
 
 // fold hands out the kept blocks at out, folded, and reports whether it saw no
@@ -123,15 +124,18 @@ func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 	mix := derivationCipher()
 	begun := s.host.pause.now()
 	ok = !s.lim.pausedStep(from, begun)
-	for now := begun; ; {
-		xorWords(s.salt[:], now, 0)
+	last = begun
+	for range maxBurst {
+		xorWords(s.salt[:], last, 0)
 		mix.Encrypt(s.salt[:], s.salt[:])
-		next := s.host.pause.now()
-		ok = ok && !s.lim.pausedStep(now, next)
-		if now = next; now-begun >= budget || !ok {
-			return now, ok
+		now := s.host.pause.now()
+		ok = ok && !s.lim.pausedStep(last, now)
+		last = now
+		if !ok || last-begun >= budget {
+			return last, ok
 		}
 	}
+	return last, false
 }
 
 // widen measures what a salt and a block take on this machine.

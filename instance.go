@@ -75,7 +75,13 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 	}
 	pos := s.pos
 	need := wholeBlocks(len(b))
-	if need > s.end-pos || s.order != o || now-s.alone-s.zero >= s.g {
+	if need > s.end-pos || s.order != o {
+		return false
+	}
+	if now-s.alone-s.zero >= s.g {
+		if now >= s.alone { // one that went back gets a second look, see stillAlone
+			s.g = 0
+		}
 		return false
 	}
 	out := s.kept[pos : pos+need]
@@ -205,8 +211,12 @@ func (s *instance) refill(need int, o *order) error {
 	return nil
 }
 
-// eraseKept erases the kept output, its fold key and its salt.
+// eraseKept erases the kept output, its fold key and its salt. Where only the salt
+// was this instance's alone, nothing is when it has gone.
 func (s *instance) eraseKept() {
+	if s.salted {
+		s.g = 0
+	}
 	clear(s.kept[s.pos:])
 	clear(s.salt[:])
 	s.pos, s.end = keptLen, 0
@@ -237,12 +247,16 @@ func (s *instance) stillAlone() bool {
 	return true
 }
 
-// overlay is the last resort: operating-system bytes over whatever is in b.
+// overlay is the last resort: operating-system bytes over whatever is in b, and
+// those of the CPU's random instruction.
 func (s *instance) overlay(b []byte) error {
 	for len(b) > 0 {
-		in := s.in[:min(len(b), len(s.in))]
+		in := s.in[:min(len(b), blockLen)]
 		if err := readEntropy(s.host.system, in); err != nil {
 			return err
+		}
+		if x, y, ok := s.draw(); ok {
+			xorWords(s.in[:], x, y)
 		}
 		for i := range in {
 			b[i] ^= in[i]

@@ -10,8 +10,7 @@ const (
 // does when it is due.
 func (s *instance) largeUnwatched(b []byte, o *order) (made bool, err error) {
 	for len(b) > 0 {
-		always := s.conf.entropy == nil && s.drbg.reseedCounter > 1
-		if always || s.drbg.reseedCounter > s.conf.interval {
+		if s.conf.entropy == nil || s.drbg.reseedCounter > s.conf.interval {
 			if err := s.seed(o); err != nil {
 				return false, err
 			}

@@ -23,6 +23,7 @@ const (
 	clockError  = 1.25  // what the second span of the measuring may be wrong by, for the clock's coarseness
 	maxReadCost = 100 * time.Nanosecond
 	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
+	minCoarse   = time.Second           // nor one over less than this by a clock that moves in steps of up to 15.6 ms
 
 	maxMeasures    = 8  // tries to measure the rate before it is said that it can not be done
 	allowanceFolds = 64 // how many folds are timed to find what this machine needs for one
@@ -141,11 +142,11 @@ func (p *pauseDetector) measure() *pauseLimits {
 		l.why = "switched off by CLONERAND_COUNTER=off"
 	} else if ok, why := p.hasCounter(); !ok {
 		l.why = why
-	} else if begun := p.since.Load(); p.time().Sub(begun.clock) < minMeasure {
+	} else if l = p.measureRate(); l == nil {
 		return nil
-	} else if !p.measureRate(l, begun) && p.tries.Add(1) < maxMeasures {
+	} else if l.why != "" && p.tries.Add(1) < maxMeasures {
 		// The clock and the counter disagree, as after a hibernation that only one of
-		// them counts, or the clock is too coarse: begin again from here.
+		// them counts: begin again from here.
 		p.since.Store(p.readMoment())
 		return nil
 	}
@@ -155,9 +156,13 @@ func (p *pauseDetector) measure() *pauseLimits {
 	return p.limits.Load()
 }
 
-// measureRate reports whether it found a rate that the counter can be used with;
-// if not, why says what was wrong.
-func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
+// measureRate returns limits by the rate since the measuring began; why says
+// what keeps them from being used. It returns nil when it is too early to tell.
+func (p *pauseDetector) measureRate() *pauseLimits {
+	begun := p.since.Load()
+	if p.time().Sub(begun.clock) < minMeasure {
+		return nil
+	}
 	// A second span, of ticks around time, bounds the rate from above.
 	early := p.now()
 	start := p.time()
@@ -167,7 +172,12 @@ func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
 
 	tick := p.now()
 	clock := p.time()
-	rate := perSecond(tick-begun.tick, clock.Sub(begun.clock))
+	span := clock.Sub(begun.clock)
+	if end.Equal(start) && span < minCoarse {
+		return nil // the clock moves in steps that are too long for what was measured so far
+	}
+	l := new(pauseLimits)
+	rate := perSecond(tick-begun.tick, span)
 	switch perRead := time.Duration(cost / rate * 1e9); {
 	case !moves:
 		l.why = "the counter stands still"
@@ -179,7 +189,7 @@ func (p *pauseDetector) measureRate(l *pauseLimits, begun *moment) bool {
 		l.why = fmt.Sprintf("one reading of the counter takes %v, so it is trapped", perRead)
 	}
 	l.setRate(rate)
-	return l.why == ""
+	return l
 }
 
 func (l *pauseLimits) setRate(rate float64) {

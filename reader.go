@@ -181,14 +181,10 @@ func (g *Generator) Read(b []byte) (n int, err error) {
 		clear(b)
 		return 0, errNoGenerator
 	}
-	now := uint64(0)
-	if g.conf.entropy == nil {
-		now = g.conf.host.pause.peek()
-	}
 	s := g.acquire()
 	defer s.lock.unlock()
 	o := g.order.Load()
-	if s.quick(b, o, now) {
+	if s.lim != nil && s.quick(b, o, s.pause.now()) {
 		return len(b), nil
 	}
 	if err := s.read(b, o); err != nil {
@@ -276,6 +272,7 @@ func (r *reader) Read(b []byte) (n int, err error) {
 	now := f.pause.peek()
 	if s == nil || !s.lock.tryLock(f.clones.forks()) {
 		s = f.acquire(home)
+		now = f.pause.peek() // to wait for a lock may take long enough for a clone
 	}
 	if !s.quick(b, o, now) {
 		err = s.read(b, o)

@@ -37,8 +37,11 @@ func (s *instance) seed(o *order) error {
 	if event || first && system || s.conf.nv != nil {
 		extra = s.host.eventInput(extra)
 	}
+	random := true
 	if system && !stays && (event || first || s.lim == nil) {
+		without := len(extra)
 		extra = s.host.cpuInput(extra)
+		random = len(extra) == without+cpuInputLen
 	}
 	defer clear(room[:])
 	if err := s.conf.draw(s.in[:], extra); err != nil {
@@ -54,7 +57,7 @@ func (s *instance) seed(o *order) error {
 	if s.lim != nil && !stays {
 		s.seal()
 	}
-	if event && system && s.host.random == nil {
+	if event && !random {
 		s.eventAt, s.again = time.Now(), 1
 	}
 	s.number, s.seededUnder, s.orderID, s.heir = n.number, n.number, o.id, false
