@@ -281,41 +281,47 @@ func TestASlowCounterThatStandsStillEndsTheBurst(t *testing.T) {
 	readN(t, r, 5000)
 }
 
-func TestWithoutACounterEveryReadHasBytesOfTheSystem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, prelude := range []string{"New", "Reseed", "small Read", "large Read", "Deplete"} {
-			for _, size := range []int{16, 1024, 1025, 4096, 200 << 10} {
-				w := newWorld(0)
-				g, err := newGenerator(new(Config), w.unwatched())
-				if err != nil {
-					t.Fatal(err)
+// A Generator is cloned between its making, its reseeds and its Reads. Where the
+// counter is used, the kernel may be a clone as well.
+func TestClonesOfAGeneratorReadNothingEqual(t *testing.T) {
+	preludes := map[string]func(g *Generator) error{
+		"New":        func(g *Generator) error { return nil },
+		"Reseed":     func(g *Generator) error { return g.Reseed(nil) },
+		"small Read": func(g *Generator) error { _, err := g.Read(make([]byte, 16)); return err },
+		"large Read": func(g *Generator) error { _, err := g.Read(make([]byte, 5000)); return err },
+		"Deplete":    func(g *Generator) error { g.Deplete(); return nil },
+	}
+	hosts := map[string]func(w *world) *host{"watched": (*world).host, "without a counter": (*world).unwatched}
+	for kind, hostOf := range hosts {
+		for name, prelude := range preludes {
+			inBubble(t, kind+", "+name, func(t *testing.T) {
+				for _, size := range []int{16, 1024, 1025, 4096, 200 << 10} {
+					w := newWorld(0)
+					g, err := newGenerator(new(Config), hostOf(w))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := prelude(g); err != nil {
+						t.Fatal(err)
+					}
+					var clones [2][]byte
+					for i := range clones {
+						w := w.clone()
+						w.counter += ms
+						w.cpu = streamOf("cpu", uint64(i)+1)
+						if kind != "watched" {
+							w.system = streamOf("system", uint64(i)+1)
+						}
+						c := cloneGenerator(g, hostOf(w))
+						clones[i] = append(readN(t, c, size), readN(t, c, 5000)...)
+					}
+					if equal := equalBlocks(clones[0], clones[1]); equal != 0 {
+						t.Errorf("Read of %d: %d blocks are equal", size, equal)
+					}
 				}
-				switch prelude {
-				case "Reseed":
-					err = g.Reseed(nil)
-				case "small Read":
-					readN(t, g, 16)
-				case "large Read":
-					readN(t, g, 5000)
-				case "Deplete":
-					g.Deplete()
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				var clones [2][]byte
-				for i := range clones {
-					w := w.clone()
-					w.cpu, w.system = streamOf("cpu", uint64(i)+1), streamOf("system", uint64(i)+1)
-					c := cloneGenerator(g, w.unwatched())
-					clones[i] = append(readN(t, c, size), readN(t, c, 5000)...)
-				}
-				if equal := equalBlocks(clones[0], clones[1]); equal != 0 {
-					t.Errorf("cloned after %s, Read of %d: %d blocks are equal", prelude, size, equal)
-				}
-			}
+			})
 		}
-	})
+	}
 }
 
 func TestWhatWasHandedOutIsErased(t *testing.T) {
