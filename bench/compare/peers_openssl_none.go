@@ -1,0 +1,5 @@
+//go:build !(cgo && openssl)
+
+package main
+
+func opensslPeers() []peer { return nil }
