@@ -34,7 +34,7 @@ func TestFleetOfClones(t *testing.T) {
 					// spend 16 s in it.
 					w.cpu, w.step = nil, 500
 				}
-				r := afterPause(t, w, 0)
+				r := rested(t, w, 0)
 				if !tt.pause {
 					w.step = 1
 				}

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// afterPause is a reader that has kept output, and its world, after a pause.
-func afterPause(t *testing.T, w *world, pause uint64) *reader {
+// rested is a reader that has kept output, and its world, after a pause.
+func rested(t *testing.T, w *world, pause uint64) *reader {
 	t.Helper()
 	r := newShardedReader(w.host(), 1)
 	readN(t, r, 16)
@@ -33,7 +33,7 @@ func TestAPauseIsMoreThanTwoMicroseconds(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(0)
-			r := afterPause(t, w, 0)
+			r := rested(t, w, 0)
 			// The first buffer is folded; the next is as it was generated.
 			exhaust(t, r)
 			readN(t, r, 16)
@@ -120,7 +120,7 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 		for _, pause := range []uint64{3 * us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
 			w := newWorld(0)
 			w.step, w.cpu = turn, nil
-			r := afterPause(t, w, pause)
+			r := rested(t, w, pause)
 			var spent uint64
 			w.reading = func() {
 				if calledBy("absorbCounter", 8) {
@@ -150,7 +150,7 @@ func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
 		for _, size := range []int{16, 1024, 5000} {
 			w := newWorld(0)
 			w.cpu = nil
-			r := afterPause(t, w, 0)
+			r := rested(t, w, 0)
 			seen := make(map[block]uint64)
 			const clones = 300
 			for i := range uint64(clones) {
@@ -192,7 +192,7 @@ func pauseInEachTry(w *world) {
 func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 	for _, size := range []int{16, 1024, 1025, 5000} {
 		w := newWorld(0)
-		r := afterPause(t, w, 0)
+		r := rested(t, w, 0)
 		pauseInEachTry(w)
 		over := 0
 		w.before = func(int) {
@@ -224,7 +224,7 @@ func TestACloneInTheEighthTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, sameSystem := range []bool{false, true} {
 			w := newWorld(0)
-			r := afterPause(t, w, 0)
+			r := rested(t, w, 0)
 			looks := 0
 			read := func(i, at uint64) []byte {
 				w := w.clone()
@@ -326,7 +326,7 @@ func TestClonesOfAGeneratorReadNothingEqual(t *testing.T) {
 
 func TestWhatWasHandedOutIsErased(t *testing.T) {
 	for _, pause := range []uint64{0, ms} {
-		r := afterPause(t, newWorld(0), pause)
+		r := rested(t, newWorld(0), pause)
 		for _, n := range []int{1, 16, 100, 1024} {
 			b := readN(t, r, n)
 			s := r.shard(0)

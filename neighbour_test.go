@@ -34,7 +34,7 @@ func (n *neighbour) twice(x, salt block) block {
 
 func TestANeighbourDoesNotLearnTheNextBlock(t *testing.T) {
 	w := newWorld(0)
-	r := afterPause(t, w, 0)
+	r := rested(t, w, 0)
 	snapshot := r.shard(0).clone(r.conf())
 	n := &neighbour{newAES(snapshot.kept[keptLen:]), blocksOf(snapshot.kept[:keptLen])}
 	first := snapshot.pos / blockLen
@@ -102,7 +102,7 @@ func TestANeighbourDoesNotLearnTheNextBlock(t *testing.T) {
 func TestWithoutAnInstructionTheNeighbourCanTry(t *testing.T) {
 	w := newWorld(0)
 	w.cpu, w.step = nil, 100
-	r := afterPause(t, w, 0)
+	r := rested(t, w, 0)
 	restored := func(pause uint64) []byte {
 		w := w.clone()
 		w.counter += pause
