@@ -64,7 +64,10 @@ func exhaust(t *testing.T, r *reader) {
 	t.Helper()
 	readN(t, r, 16)
 	s := r.shard(0)
-	for s.pos < keptLen {
+	for reads := 0; s.pos < keptLen; reads++ {
+		if reads > keptLen/maxSmall {
+			t.Fatal("each Read starts anew")
+		}
 		readN(t, r, min(maxSmall, keptLen-s.pos))
 	}
 }
