@@ -272,3 +272,30 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestNoSaltWithoutEntropy(t *testing.T) {
+	broken := errors.New("broken")
+	for _, size := range []int{16, 1024, 1025, 5000} {
+		for _, stuck := range []bool{false, true} {
+			w := newWorld(0)
+			h := w.host()
+			r := newShardedReader(h, 1)
+			readN(t, r, 16)
+			w.counter += ms
+			if w.stuck = stuck; !stuck {
+				h.random = nil
+			}
+			h.system = readerFunc(func([]byte) (int, error) { return 0, broken })
+			b := bytes.Repeat([]byte{1}, size)
+			if n, err := r.Read(b); n != 0 || !errors.Is(err, broken) || !bytes.Equal(b, make([]byte, size)) {
+				t.Errorf("after a pause, Read of %d: %d, %v", size, n, err)
+			}
+			h.system = w
+			seeded := w.seeded
+			readN(t, r, 16)
+			if w.seeded == seeded {
+				t.Errorf("Read of %d: the next one did not seed the state", size)
+			}
+		}
+	}
+}
