@@ -153,7 +153,7 @@ func heapOfShards(n int) (bytes float64, err error) {
 		s := f.acquire(uint64(home))
 		for range 2 { // the second one after a pause, and so folded
 			time.Sleep(4 * pauseTime)
-			if err := s.read(buf, o); err != nil {
+			if err := s.read(buf, o, 0); err != nil {
 				return 0, err
 			}
 		}

@@ -18,7 +18,7 @@ func partsOfRead() []part {
 	o, f := r.start()
 	b := make([]byte, 16)
 	s := newInstance(f.conf)
-	orPanic(s.read(b, o))
+	orPanic(s.read(b, o, 0))
 	free := f.acquire(0)
 	free.lock.unlock()
 	const taken = 8

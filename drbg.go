@@ -52,18 +52,22 @@ func newCTRDRBG(entropy, nonce, perso []byte) *ctrDRBG {
 // instantiate is newCTRDRBG on memory that is there already.
 func (d *ctrDRBG) instantiate(input ...[]byte) {
 	d.wipe()
-	d.mix(input...)
+	d.derive(input...)
+	d.seeded()
 }
 
 // reseed is CTR_DRBG_Reseed_algorithm, section 10.2.1.4.2.
 func (d *ctrDRBG) reseed(entropy, additional []byte) {
-	d.mix(entropy, additional)
+	d.derive(entropy, additional)
+	d.seeded()
 }
 
-// mix is what instantiating and reseeding have in common: the inputs, derived,
-// go into the state, and the requests count from one again.
-func (d *ctrDRBG) mix(input ...[]byte) {
-	d.df.derive(&d.seed, input...)
+// derive is the first half of a seeding: the inputs become the seed material, d.seed.
+func (d *ctrDRBG) derive(input ...[]byte) { d.df.derive(&d.seed, input...) }
+
+// seeded is the second half: the seed material goes into the state, and the
+// requests count from one again.
+func (d *ctrDRBG) seeded() {
 	d.update()
 	d.reseedCounter = 1
 }
@@ -79,7 +83,7 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 		return errReseedRequired
 	}
 	if len(additional) > 0 {
-		d.df.derive(&d.seed, additional)
+		d.derive(additional)
 		saved := d.seed
 		d.update()
 		d.seed = saved

@@ -60,8 +60,8 @@ func TestFleetOfClones(t *testing.T) {
 						clone.counter += 20*ms + uint64(i)
 					}
 					s.cloneTo(c, c.conf)
-					if !c.quick(first[i][:], o, h.pause.peek()) {
-						if err := c.read(first[i][:], o); err != nil {
+					if now := h.pause.peek(); !c.quick(first[i][:], o, now) {
+						if err := c.read(first[i][:], o, now); err != nil {
 							t.Fatal(err)
 						}
 					}

@@ -3,6 +3,7 @@ package rand
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"time"
 )
 
 // After a pause the kept output x may be a clone's, too. What is returned then is
@@ -27,10 +28,6 @@ const (
 // pause from before the salt was drawn to the end. In maxTries without that it
 // reports false, and b holds blocks that a clone may have.
 func (s *instance) fold(b, out []byte) bool {
-	s.end = 0
-	if s.folder == nil {
-		s.folder = newAES(s.kept[keptLen:])
-	}
 	for failed := 1; ; failed++ {
 		from, ok := s.freshSalt()
 		ok = s.foldBlocks(b, out, from) && ok
@@ -56,9 +53,11 @@ func (s *instance) freshSalt() (from uint64, ok bool) {
 	if s.salted && s.stillAlone() {
 		return s.alone, true
 	}
-	from, ok = s.drawSalt()
-	s.salted = true
-	return from, ok
+	if s.folder == nil {
+		s.folder = newAES(s.kept[keptLen:])
+	}
+	s.salted, s.end = true, 0
+	return s.drawSalt()
 }
 
 // foldBlocks folds out in place and copies it to b. Blocks that are folded again
@@ -91,7 +90,10 @@ func (s *instance) foldBlocks(b, out []byte, from uint64) (ok bool) {
 // on the way. from is the last reading: what follows is to be measured from it.
 func (s *instance) drawSalt() (from uint64, ok bool) {
 	if s.lim != nil {
-		from = s.host.pause.now()
+		if from = s.began; from == 0 {
+			from = s.host.pause.now()
+		}
+		s.began = 0
 	}
 	x, y, cpu := s.host.draw()
 	if cpu {
@@ -105,7 +107,11 @@ func (s *instance) drawSalt() (from uint64, ok bool) {
 		xorBlock(s.salt[:], s.in[:])
 		clear(s.in[:blockLen])
 	}
-	if cpu || s.lim == nil {
+	if cpu {
+		return from, true
+	}
+	if s.lim == nil {
+		s.absorbClock()
 		return from, true
 	}
 	return s.absorbCounter(from)
@@ -136,6 +142,13 @@ func (s *instance) absorbCounter(from uint64) (last uint64, ok bool) {
 		}
 	}
 	return last, false
+}
+
+// absorbClock is the same with the clock, once, where there is no counter to use: it
+// reads times of its own in clones whose kernels give them the same bytes.
+func (s *instance) absorbClock() {
+	xorWords(s.salt[:], uint64(time.Since(packageInit.clock)), 0)
+	derivationCipher().Encrypt(s.salt[:], s.salt[:])
 }
 
 // widen measures what a salt and a block take on this machine.

@@ -79,13 +79,13 @@ func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
 		o, f := r.start()
 		for i := range f.shards {
 			f.shards[i].Store(newInstance(f.conf))
-			if err := r.shard(i).read(make([]byte, 16), o); err != nil {
+			if err := r.shard(i).read(make([]byte, 16), o, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
 		number := r.conf().host.clones.poll()
 		w.counter -= 1000 * ms
-		readShard(t, r, 0, size)
+		readFromShard(t, r, 0, size)
 		if got := r.conf().host.clones.poll(); got != number+1 {
 			t.Errorf("Read of %d: the clone number went from %d to %d", size, number, got)
 		}
@@ -93,7 +93,7 @@ func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
 			// Where each was last alone comes again: to the tick, the worst that can be.
 			w.counter = r.shard(i).alone
 			seeded := w.seeded
-			readShard(t, r, i, size)
+			readFromShard(t, r, i, size)
 			if w.seeded == seeded {
 				t.Errorf("Read of %d: shard %d did not seed itself anew", size, i)
 			}
@@ -101,13 +101,13 @@ func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
 	}
 }
 
-// readShard reads from one shard.
-func readShard(t *testing.T, r *reader, i, n int) []byte {
+// readFromShard reads from one shard.
+func readFromShard(t *testing.T, r *reader, i, n int) []byte {
 	t.Helper()
 	o, f := r.start()
 	b := make([]byte, n)
-	if s := r.shard(i); !s.quick(b, o, f.pause.peek()) {
-		if err := s.read(b, o); err != nil {
+	if s, now := r.shard(i), f.pause.peek(); !s.quick(b, o, now) {
+		if err := s.read(b, o, now); err != nil {
 			t.Fatal(err)
 		}
 	}

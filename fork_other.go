@@ -2,10 +2,18 @@
 
 package rand
 
-// Plan 9, js and wasip1. A Go program on Plan 9 has no way to rfork itself in two
-// without its runtime; in the other two nothing can fork.
+// Plan 9, js and wasip1.
+//
+// On Plan 9 a process ID says nothing of forks: each thread of a Go program is a
+// process with a number of its own, made by rfork with shared memory. A program that
+// calls rfork without it, past the Go runtime, is seen as a pause (amd64), or
+// gets operating-system bytes into every small Read (386, arm).
+//
+// WebAssembly can not fork. Its host can copy an instance's memory; there is no cycle
+// counter, so every small Read folds in bytes of the host's generator, and
+// each 64 KiB of a large one starts with a reseed.
 
-func mapForkPage() (page *uint64, why string) { return nil, "Go programs do not fork here" }
+func mapForkPage() (page *uint64, why string) { return nil, "no fork is known to copy this program" }
 
-// processID: it can not change.
+// processID: it can not tell a fork.
 func processID() int { return 0 }

@@ -1,9 +1,12 @@
 package rand
 
-// Windows copies no process: there is no fork to detect. What copies the machine
-// is found by the pause detector.
+import "syscall"
 
-func mapForkPage() (page *uint64, why string) { return nil, "Windows does not fork" }
+// No documented call of Windows forks a process: PssCaptureSnapshot's copy runs no
+// thread. What does copy a running one (RtlCloneUserProcess, and the fork of Cygwin
+// for a DLL that this package is in) starts a process with another ID, and that is
+// cheap to look at: no system call.
 
-// processID: it can not change.
-func processID() int { return 0 }
+func mapForkPage() (page *uint64, why string) { return nil, "Windows wipes no page on fork" }
+
+func processID() int { return syscall.Getpid() }

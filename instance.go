@@ -48,6 +48,7 @@ type instance struct {
 	salted bool         // clones may have the kept output, but not the salt
 	folder cipher.Block // AES under F, made at the first fold
 	tries  int          // left in this Read
+	began  uint64       // a reading since this Read began, for the first salt; or 0
 	heir   bool         // takes the place of an instance that a fork left locked
 
 	// On a machine without a random instruction: when the last event was, and which
@@ -99,13 +100,15 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 // wholeBlocks rounds up: what a block is used for in part is used up.
 func wholeBlocks(n int) int { return (n + blockLen - 1) &^ (blockLen - 1) }
 
-// read fills b, or returns an error and leaves b cleared.
-func (s *instance) read(b []byte, o *order) (err error) {
+// read fills b, or returns an error and leaves b cleared. began is a reading of the
+// counter since the Read began, or 0.
+func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 	defer func() {
 		if err != nil {
 			clear(b)
 		}
 	}()
+	s.began = began
 	if o.resist {
 		s.number = 0 // prediction resistance: seed for this Read
 	}
@@ -116,12 +119,13 @@ func (s *instance) read(b []byte, o *order) (err error) {
 		if err := s.prepare(o); err != nil {
 			return err
 		}
+		under := s.number // a seeding in the middle of b moves it on, and not what was made before
 		made, err := s.make(b, o)
 		if err != nil {
 			return err
 		}
 		// The PID is looked at here, too, where there is no wiped page.
-		same := s.host.clones.poll() == s.number
+		same := s.host.clones.poll() == under
 		if o.resist {
 			s.eraseKept()
 		} else {
@@ -197,6 +201,7 @@ func (s *instance) refill(need int, o *order) error {
 		}
 	}
 	s.eraseKept()
+	s.began = 0
 	if o.resist {
 		s.pos = keptLen - need
 	} else {
@@ -226,7 +231,7 @@ func (s *instance) eraseKept() {
 // stillAlone reads the counter and says whether nobody can have cloned the state
 // since it was known to be alone. If so it is known again.
 func (s *instance) stillAlone() bool {
-	if s.lim == nil {
+	if s.lim == nil || s.g == 0 {
 		return false
 	}
 	now := s.host.pause.now()

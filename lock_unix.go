@@ -45,5 +45,6 @@ func lockHolder(f *os.File) string {
 // napThread sleeps in the kernel: [time.Sleep] would ask the scheduler for other
 // threads, and a forked child has none.
 func napThread(d time.Duration) {
-	unix.Poll(nil, int(d.Milliseconds()))
+	tv := unix.NsecToTimeval(d.Nanoseconds())
+	unix.Select(0, nil, nil, nil, &tv)
 }

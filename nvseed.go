@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -64,15 +63,15 @@ func CreateNVSeed(path string) error {
 	if err != nil {
 		return err
 	}
+	if err := absent(s.path); err != nil { // no lock beside what is no seed
+		return s.fail(err)
+	}
 	unlock, err := s.lock(s.path, nil)
 	if err != nil {
 		return s.fail(err)
 	}
 	defer unlock()
-	switch _, err := os.Lstat(s.path); {
-	case err == nil:
-		return s.fail(mend(fs.ErrExist, "a seed in use must not be set back: choose another name, or remove it if nothing uses it"))
-	case !errors.Is(err, fs.ErrNotExist):
+	if err := absent(s.path); err != nil { // somebody else may have been first
 		return s.fail(err)
 	}
 	var first [nvSeedLen]byte

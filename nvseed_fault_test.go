@@ -188,6 +188,9 @@ func TestNVSeedLocksNothingThatIsNoSeed(t *testing.T) {
 	if _, err := OpenNVSeed(path); err == nil {
 		t.Error("taken for a seed")
 	}
+	if err := CreateNVSeed(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("CreateNVSeed: %v", err)
+	}
 	if got := folder(t, filepath.Dir(path)); len(got) != 1 {
 		t.Errorf("the folder holds %v", got)
 	}

@@ -14,21 +14,35 @@ import (
 // the file without opening it, since opening alone has effects on some devices.
 // What does not look like a seed gets no lock file beside it.
 func locate(path string) (file string, info fs.FileInfo, err error) {
-	file = path
-	info, err = os.Lstat(file)
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		link := info
-		if file, err = filepath.EvalSymlinks(path); err != nil {
-			return "", nil, mend(err, "the symbolic link leads nowhere: point it to a seed file")
-		}
-		if info, err = os.Lstat(file); err == nil {
-			err = checkLink(link, info)
-		}
-	}
+	named, err := os.Lstat(path)
 	if err != nil {
 		return "", nil, missing(err)
 	}
-	return file, info, checkSeed(file, info)
+	if named.Mode()&fs.ModeSymlink == 0 {
+		return path, named, checkSeed(path, named)
+	}
+	if file, err = filepath.EvalSymlinks(path); err != nil {
+		return "", nil, mend(err, "the symbolic link leads nowhere: point it to a seed file")
+	}
+	if info, err = os.Lstat(file); err != nil {
+		return "", nil, missing(err)
+	}
+	if err := checkSeed(file, info); err != nil {
+		return "", nil, err
+	}
+	return file, info, checkLink(named, info)
+}
+
+// absent is an error if there is anything at path.
+func absent(path string) error {
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		return mend(fs.ErrExist, "a seed in use must not be set back: choose another name, or remove it if nothing uses it")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	default:
+		return err
+	}
 }
 
 // readSeed returns the whole seed and what the file system says about it. The

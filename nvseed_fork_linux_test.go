@@ -18,7 +18,9 @@ import (
 )
 
 // forkSeed forks for real. The child runs f, hands its 48 bytes (or words about
-// its error) to the parent and ends. It has one thread, so nothing else is done in it.
+// its error) to the parent and ends. It has one thread. The goroutine is not locked
+// to it: if it was told to yield at the moment of the fork, a locked one would wait
+// for a thread that the child has not.
 func forkSeed(f func(out []byte) error) (result func() (string, error), err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -45,17 +47,15 @@ func forkSeed(f func(out []byte) error) (result func() (string, error), err erro
 	unix.Close(fds[1])
 	return func() (string, error) {
 		defer unix.Close(fds[0])
-		// A child that hangs is a failure, and not the end of this test.
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}, 20_000)
-		for err == unix.EINTR {
-			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}, 20_000)
-		}
-		if n != 1 {
+		// A child that hangs is a failure, and not the end of this test. It says where.
+		if !waitReadable(fds[0], 20_000) {
+			unix.Kill(int(pid), unix.SIGQUIT)
+			waitReadable(fds[0], 1_000)
 			unix.Kill(int(pid), unix.SIGKILL)
-			return "", fmt.Errorf("the child hangs (%v)", err)
+			return "", errors.New("the child hangs")
 		}
 		var b [512]byte
-		n, err = unix.Read(fds[0], b[:])
+		n, err := unix.Read(fds[0], b[:])
 		unix.Wait4(int(pid), nil, 0, nil)
 		switch {
 		case err != nil || n == 0:
@@ -65,6 +65,15 @@ func forkSeed(f func(out []byte) error) (result func() (string, error), err erro
 		}
 		return string(b[1:n]), nil
 	}, nil
+}
+
+func waitReadable(fd, milliseconds int) bool {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, milliseconds)
+		if err != unix.EINTR {
+			return n == 1
+		}
+	}
 }
 
 // blindHost is a machine without any detector but one word of memory that all
@@ -273,8 +282,6 @@ func inSeedProcess(t *testing.T, f func(t *testing.T, path string)) {
 		rerun(t, "CLONERAND_TEST_SEED_FORK=1")
 		return
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	f(t, path)
 }

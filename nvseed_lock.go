@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,17 @@ import (
 // thread holds at a fork would stay locked in the child for ever.
 //
 // Both are tried and tried again until the time is over, rather than waited for,
-// and the gate is left in between, so that a seed that is stuck does not hold up others.
+// and the gate is left in between, so that a seed that is stuck does not hold up
+// others. Nobody is next in line, so who draws again at once would keep the others
+// out: a process that has just drawn waits as long as those who try.
+
+// lastDraw is when this process last gave a lock back, in nanoseconds since package init.
+var lastDraw atomic.Int64
+
+// A nap is between one and two milliseconds, so that those who try do not keep step.
+func nap() {
+	napThread(time.Millisecond + time.Duration(time.Now().Nanosecond())%time.Millisecond)
+}
 
 // gate is held by the one goroutine of this process that is in a draw.
 var gate forkLock
@@ -36,22 +47,30 @@ func enterGate() bool {
 func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
 	name := file + ".lock"
 	deadline := time.Now().Add(s.wait)
-	for nap := time.Millisecond; ; nap = min(2*nap, 16*time.Millisecond) {
-		holder := "another goroutine of this process"
+	holder := "another goroutine of this process" // until the lock file tells
+	if last := lastDraw.Load(); last != 0 && time.Since(packageInit.clock)-time.Duration(last) < time.Millisecond {
+		nap()
+	}
+	for {
 		if enterGate() {
-			var f *os.File
-			if f, holder, err = s.tryLock(name, owner); f != nil {
-				return func() { f.Close(); gate.unlock() }, nil
+			f, other, err := s.tryLock(name, owner)
+			if f != nil {
+				return func() {
+					f.Close()
+					lastDraw.Store(int64(time.Since(packageInit.clock)))
+					gate.unlock()
+				}, nil
 			}
 			gate.unlock()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}
+			holder = other
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("lock %s: held by %s for more than %v: wait for it to finish, or end it if it hangs", name, holder, s.wait)
 		}
-		napThread(nap)
+		nap()
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // and takes over its result.
 func rerun(t *testing.T, env string, options ...func(*exec.Cmd)) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), env)
+	cmd := testBinary(t.Context(), "-test.v", "-test.run=^"+t.Name()+"$")
+	// The race detector would wait for a second before each end.
+	cmd.Env = append(os.Environ(), env, "GORACE=atexit_sleep_ms=0")
 	for _, o := range options {
 		o(cmd)
 	}

@@ -36,6 +36,7 @@ type pauseDetector struct {
 	limits atomic.Pointer[pauseLimits]
 	since  atomic.Pointer[moment] // the measuring of the rate began here
 	tries  atomic.Int32           // and this often again
+	coarse atomic.Bool            // the clock is too coarse for a short measuring
 	usual  atomic.Bool            // the CPU's own counter was found usable
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
@@ -160,28 +161,34 @@ func (p *pauseDetector) measure() *pauseLimits {
 // what keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {
 	begun := p.since.Load()
-	if p.time().Sub(begun.clock) < minMeasure {
+	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse.Load() {
 		return nil
 	}
-	// A second span, of ticks around time, bounds the rate from above.
-	early := p.now()
-	start := p.time()
-	cost, moves := p.readCost()
-	end := p.time()
-	late := p.now()
-
+	// A second span, of ticks around time, bounds the rate from above. A clock that stood
+	// still in one of two is coarse: it moves in steps, of up to 15.6 ms on Windows.
+	coarse, bound, cost, moves := false, 0.0, 0.0, false
+	for range 2 {
+		early := p.now()
+		start := p.time()
+		cost, moves = p.readCost()
+		end := p.time()
+		late := p.now()
+		coarse = coarse || end.Equal(start)
+		bound = max(bound, perSecond(late-early, end.Sub(start)))
+	}
 	tick := p.now()
 	clock := p.time()
 	span := clock.Sub(begun.clock)
-	if end.Equal(start) && span < minCoarse {
-		return nil // the clock moves in steps that are too long for what was measured so far
+	if coarse && span < minCoarse {
+		p.coarse.Store(true)
+		return nil
 	}
 	l := new(pauseLimits)
 	rate := perSecond(tick-begun.tick, span)
 	switch perRead := time.Duration(cost / rate * 1e9); {
 	case !moves:
 		l.why = "the counter stands still"
-	case tick <= begun.tick, rate > clockError*perSecond(late-early, end.Sub(start)):
+	case tick <= begun.tick, rate > clockError*bound:
 		l.why = "the counter and the clock disagree"
 	case rate < minRate, rate > maxRate:
 		l.why = fmt.Sprintf("the counter's rate is %.0f Hz, outside of 10 MHz to 10 GHz", rate)

@@ -184,10 +184,13 @@ func (g *Generator) Read(b []byte) (n int, err error) {
 	s := g.acquire()
 	defer s.lock.unlock()
 	o := g.order.Load()
-	if s.lim != nil && s.quick(b, o, s.pause.now()) {
-		return len(b), nil
+	now := uint64(0)
+	if s.lim != nil {
+		if now = s.pause.now(); s.quick(b, o, now) {
+			return len(b), nil
+		}
 	}
-	if err := s.read(b, o); err != nil {
+	if err := s.read(b, o, now); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -275,7 +278,7 @@ func (r *reader) Read(b []byte) (n int, err error) {
 		now = f.pause.peek() // to wait for a lock may take long enough for a clone
 	}
 	if !s.quick(b, o, now) {
-		err = s.read(b, o)
+		err = s.read(b, o, now)
 	}
 	s.lock.unlock()
 	if err != nil {
@@ -310,7 +313,13 @@ func (f *fleet) acquire(home uint64) *instance {
 				return s
 			}
 			if s.lock.abandoned(forks) {
-				slot.CompareAndSwap(s, s.makeHeir())
+				// Taken at once: where all are abandoned, to wait for another turn would be to wait
+				// for the scheduler, which a forked child may not have.
+				heir := s.makeHeir()
+				heir.lock.tryLock(forks)
+				if slot.CompareAndSwap(s, heir) {
+					return heir
+				}
 			}
 		}
 		backOff(try)

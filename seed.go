@@ -24,7 +24,7 @@ func (s *instance) seed(o *order) error {
 	system := s.conf.entropy == nil
 	// A state that is alone, and no more than reseeded in its turn, stays so.
 	stays := system && !first && !event && !s.salted && s.g != 0 && s.stillAlone()
-	s.number, s.order = 0, nil
+	s.number, s.order, s.began = 0, nil, 0
 
 	var room [maxExtra]byte
 	extra := append(room[:0], s.salt[:]...) // of the kept output: what made this clone differ stays in the state
@@ -34,7 +34,8 @@ func (s *instance) seed(o *order) error {
 	if o.chained {
 		extra = append(extra, o.chain[:]...)
 	}
-	if event || first && system || s.conf.nv != nil {
+	blind := system && s.lim == nil && s.host.random == nil // nothing but the clocks may differ in a clone
+	if event || first && system || blind || s.conf.nv != nil {
 		extra = s.host.eventInput(extra)
 	}
 	random := true
@@ -48,15 +49,17 @@ func (s *instance) seed(o *order) error {
 		return err
 	}
 	if first {
-		s.drbg.instantiate(s.in[:], s.conf.perso, extra)
+		s.drbg.wipe()
+		s.drbg.derive(s.in[:], s.conf.perso, extra)
 	} else {
-		s.drbg.reseed(s.in[:], extra)
+		s.drbg.derive(s.in[:], extra)
 	}
 	clear(s.in[:])
 	s.eraseKept()
 	if s.lim != nil && !stays {
 		s.seal()
 	}
+	s.drbg.seeded()
 	if event && !random {
 		s.eventAt, s.again = time.Now(), 1
 	}
@@ -64,12 +67,12 @@ func (s *instance) seed(o *order) error {
 	return nil
 }
 
-// seal brings 16 fresh bytes into a state whose seeding takes longer than a pause
-// may, in less time than that: CTR_DRBG_Update with the salt as provided data.
+// seal brings 16 fresh bytes into the seed material, where all that takes longer than
+// a pause may is done: what follows until the first check fits in one. They are
+// XORed into what the derivation function made, for the lack of time for another.
 func (s *instance) seal() {
 	from, ok := s.drawSalt()
-	copy(s.drbg.seed[:], s.salt[:])
-	s.drbg.update()
+	xorBlock(s.drbg.seed[:], s.salt[:])
 	clear(s.salt[:])
 	s.g = 0 // never, unless nothing fell between the draw and its use
 	if ok {

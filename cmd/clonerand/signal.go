@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/clonerand/rand"
+)
+
+// The generation file: a 64-bit little-endian counter, then the identity of the clone.
+const (
+	generationPath = "/run/clonerand/generation"
+	generationSize = 64
+	identitySize   = generationSize - 8
+)
+
+const signalUsage = `usage: clonerand signal init [FILE]
+       clonerand signal bump [-id HEX | -id-file F] [FILE]
+       clonerand signal status [FILE]
+
+FILE is the generation file: CLONERAND_GENERATION where that names one, else /run/clonerand/generation. Every process
+that uses the package and has found the file reseeds at its next Read after a bump. A process looks for it once, at
+its first Read; so run init early after the boot, and never delete or replace the file: who has mapped it would
+not see the new one.
+
+init    makes the file and its folder, 64 bytes that only root (or the user who runs it) can write; the generation
+        starts at a random number. A file that is there stays as it is.
+bump    says that this machine was cloned, restored or resumed: it writes an identity and then counts the
+        generation up. Run it in a resume hook, before anything that needs random bytes.
+status  shows every clone signal of this machine and its value.
+
+Without -id the identity is fresh random bytes. That is not enough where the clone's kernel may still have the random
+state of its siblings (no VMGenID device, and no random instruction in the CPU): they may then draw the same
+identity. There pass with -id or -id-file what only this clone has, as the host told it: say the UUID of the
+virtual machine and the time of the restore. Siblings that share one template share its /etc/machine-id. Everybody can
+read the file: the identity is no secret.
+
+-id HEX     hexadecimal digits, any number of pairs; hyphens and colons are skipped, as in a UUID
+-id-file F  the bytes of the file F, as they are
+An identity of more than 56 bytes is hashed with SHA-512 and cut to 56.
+`
+
+var signalCommands = map[string]command{
+	"init":   signalInitCommand,
+	"bump":   signalBumpCommand,
+	"status": signalStatusCommand,
+}
+
+func signalCommand(args []string, stdout, stderr io.Writer) int {
+	return dispatch(signalCommands, signalUsage, args, stdout, stderr)
+}
+
+func signalInitCommand(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("init", flag.ContinueOnError)
+	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
+		return status
+	}
+	path := generationFile(flags.Arg(0))
+	created, err := initGeneration(path)
+	if err != nil {
+		return failed(stderr, err)
+	}
+	if created {
+		fmt.Fprintf(stdout, "%s: made\n", path)
+	} else {
+		fmt.Fprintf(stdout, "%s: is there already, left as it is\n", path)
+	}
+	return 0
+}
+
+func signalBumpCommand(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("bump", flag.ContinueOnError)
+	digits := flags.String("id", "", "")
+	file := flags.String("id-file", "", "")
+	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
+		return status
+	}
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+
+	id := make([]byte, identitySize)
+	var err error
+	switch {
+	case given["id"] && given["id-file"]:
+		return misused(stderr, signalUsage, errors.New("-id and -id-file exclude each other"))
+	case given["id"]:
+		if id, err = hexIdentity(*digits); err != nil {
+			return misused(stderr, signalUsage, err)
+		}
+	case given["id-file"]:
+		if id, err = fileIdentity(*file); err != nil {
+			return failed(stderr, err)
+		}
+	default:
+		rand.Read(id)
+	}
+	path := generationFile(flags.Arg(0))
+	generation, err := bumpGeneration(path, fitIdentity(id))
+	if err != nil {
+		return failed(stderr, err)
+	}
+	fmt.Fprintf(stdout, "%s: generation %d\n", path, generation)
+	return 0
+}
+
+func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
+		return status
+	}
+	if file := flags.Arg(0); file != "" { // before the package looks for it, which it does once
+		abs, err := filepath.Abs(file)
+		if err == nil {
+			err = os.Setenv("CLONERAND_GENERATION", abs)
+		}
+		if err != nil {
+			return failed(stderr, err)
+		}
+	}
+	var rows []rand.Protection
+	for _, row := range rand.Inspect(0) {
+		switch row.Name {
+		case "vmclock", "sysgenid", "generation file":
+			rows = append(rows, row)
+		}
+	}
+	printProtections(stdout, rows)
+	path := generationFile(flags.Arg(0))
+	generation, id, err := readGeneration(path)
+	if err == nil {
+		fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
+	} else if flags.NArg() > 0 { // else the table says it
+		return failed(stderr, err)
+	}
+	return 0
+}
+
+// generationFile is the file that the arguments, the environment or else the default name.
+func generationFile(argument string) string {
+	if argument != "" {
+		return argument
+	}
+	if path := os.Getenv("CLONERAND_GENERATION"); path != "" && path != "off" {
+		return path
+	}
+	return generationPath
+}
+
+func hexIdentity(digits string) ([]byte, error) {
+	id, err := hex.DecodeString(strings.NewReplacer("-", "", ":", "").Replace(digits))
+	if err != nil || len(id) == 0 {
+		return nil, errors.New("-id wants pairs of hexadecimal digits")
+	}
+	return id, nil
+}
+
+// fileIdentity reads a regular file of at most 1 MiB; of anything else nobody knows whether it ever ends.
+func fileIdentity(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	id, err := io.ReadAll(io.LimitReader(f, 1<<20+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(bytes.TrimSpace(id)) == 0:
+		return nil, fmt.Errorf("%s: is empty, so it tells no clone from another", path)
+	case len(id) > 1<<20:
+		return nil, fmt.Errorf("%s: is longer than 1 MiB", path)
+	}
+	return id, nil
+}
+
+// fitIdentity pads a short identity with zeros and hashes a long one.
+func fitIdentity(id []byte) (fit [identitySize]byte) {
+	if len(id) > identitySize {
+		sum := sha512.Sum512(id)
+		id = sum[:identitySize]
+	}
+	copy(fit[:], id)
+	return fit
+}

@@ -1,0 +1,250 @@
+package rand
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestVectors runs NIST's vectors, see the head of the file for their form.
+func TestVectors(t *testing.T) {
+	text, err := os.ReadFile("testdata/ctr_drbg_aes256_df.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors := 0
+	for number, line := range strings.Split(string(text), "\n") {
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		vectors++
+		runVector(t, number+1, strings.Fields(line))
+	}
+	if vectors != 240 {
+		t.Errorf("%d vectors, want all 240", vectors)
+	}
+}
+
+func runVector(t *testing.T, number int, fields []string) {
+	t.Helper()
+	next := func() string {
+		if len(fields) == 0 {
+			t.Fatalf("line %d ends early", number)
+		}
+		f := fields[0]
+		fields = fields[1:]
+		return f
+	}
+	input := func() []byte {
+		f := next()
+		if f == "-" {
+			return nil
+		}
+		b, err := hex.DecodeString(f)
+		if err != nil {
+			t.Fatalf("line %d: %v", number, err)
+		}
+		return b
+	}
+	var d *ctrDRBG
+	out := make([]byte, 64)
+	for {
+		switch call := next(); call {
+		case "i":
+			entropy, nonce, perso := input(), input(), input()
+			d = newCTRDRBG(entropy, nonce, perso)
+		case "r":
+			entropy, additional := input(), input()
+			d.reseed(entropy, additional)
+		case "g":
+			if err := d.generate(out, input()); err != nil {
+				t.Fatalf("line %d: %v", number, err)
+			}
+		case "=":
+			if want := input(); !bytes.Equal(out, want) {
+				t.Errorf("line %d: generated %x, want %x", number, out, want)
+			}
+			return
+		default:
+			t.Fatalf("line %d: no call %q", number, call)
+		}
+	}
+}
+
+func TestCounterCarries(t *testing.T) {
+	ff := func(n int) []byte { return bytes.Repeat([]byte{0xff}, n) }
+	for _, c := range []struct {
+		name string
+		v    []byte
+	}{
+		{"over 8 bits", append(make([]byte, 15), 0xff)},
+		{"over 32 bits", append(make([]byte, 12), ff(4)...)},
+		{"over 64 bits at once", append(make([]byte, 8), ff(8)...)},
+		{"over 64 bits in the first output", append(append(make([]byte, 8), ff(7)...), 0xfe)},
+		{"over 64 bits far into the output", append(append(make([]byte, 8), ff(7)...), 0x80)},
+		{"over 128 bits at once", ff(16)},
+		{"over 128 bits in the first output", append(ff(15), 0xfe)},
+		{"over 128 bits far into the output", append(ff(15), 0x80)},
+		{"over 128 bits after 512 blocks", append(ff(14), 0xfd, 0xff)},
+		{"over 128 bits in the update", append(ff(15), 0xf6)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, size := range []int{0, 1, 16, 100, 144, 4096, 4097, 10000, maxRequest} {
+				d := newCTRDRBG([]byte("entropy"), nil, nil)
+				copy(d.v[:], c.v)
+				ref := referenceOf(d)
+				checkGenerate(t, d, ref, size, nil)
+				checkGenerate(t, d, ref, 33, []byte("additional"))
+
+				copy(d.v[:], c.v)
+				ref = referenceOf(d)
+				d.reseed([]byte("more"), nil)
+				ref.reseed([]byte("more"), nil)
+				checkGenerate(t, d, ref, 16, nil)
+			}
+		})
+	}
+}
+
+func TestRequestSizes(t *testing.T) {
+	d, ref := newCTRDRBG([]byte("e"), []byte("n"), nil), newReference([]byte("e"), []byte("n"), nil)
+	for _, size := range []int{0, 1, 15, 16, 17, 0, 47, 48, 49, 4095, 4096, 4097, maxRequest - 1, maxRequest} {
+		checkGenerate(t, d, ref, size, nil)
+	}
+	if maxRequest != 1<<16 {
+		t.Errorf("a request is at most %d bytes, want 2^16", maxRequest)
+	}
+}
+
+// Inputs of any length, across the blocks of the derivation function.
+func TestInputSizes(t *testing.T) {
+	long := bytes.Repeat([]byte("0123456789abcdef-"), 70_000/17)
+	for _, size := range []int{0, 1, 7, 8, 9, 15, 16, 23, 24, 25, 40, 48, 255, 256, 4096, len(long)} {
+		in := long[:size]
+		d, ref := newCTRDRBG([]byte("entropy"), []byte("nonce"), in), newReference([]byte("entropy"), []byte("nonce"), in)
+		checkGenerate(t, d, ref, 64, in)
+		d.reseed([]byte("entropy"), in)
+		ref.reseed([]byte("entropy"), in)
+		checkGenerate(t, d, ref, 64, nil)
+		d.reseed(in, nil)
+		ref.reseed(in, nil)
+		checkGenerate(t, d, ref, 64, nil)
+	}
+}
+
+func TestGenerateRefusals(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		counter uint64
+		size    int
+		want    error
+	}{
+		{"2^16 bytes", 1, 1 << 16, nil},
+		{"2^16 and 1 bytes", 1, 1<<16 + 1, errRequestTooLong},
+		{"many bytes", 1, 1 << 20, errRequestTooLong},
+		{"request 2^48", 1 << 48, 16, nil},
+		{"request 2^48 and 1", 1<<48 + 1, 16, errReseedRequired},
+		{"no bytes in request 2^48 and 1", 1<<48 + 1, 0, errReseedRequired},
+		{"the last request there could be", ^uint64(0), 16, errReseedRequired},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newCTRDRBG([]byte("entropy"), nil, nil)
+			d.reseedCounter = c.counter
+			before := *d
+			out := bytes.Repeat([]byte{0xa5}, c.size)
+			if err := d.generate(out, []byte("additional")); !errors.Is(err, c.want) {
+				t.Fatalf("error %v, want %v", err, c.want)
+			}
+			if c.want == nil {
+				if *d == before {
+					t.Error("the state has not moved on")
+				}
+				return
+			}
+			if *d != before {
+				t.Error("a refused request changed the state")
+			}
+			if !bytes.Equal(out, bytes.Repeat([]byte{0xa5}, c.size)) {
+				t.Error("a refused request changed the output")
+			}
+			d.reseed([]byte("fresh"), nil)
+			if err := d.generate(make([]byte, 16), nil); err != nil {
+				t.Errorf("after a reseed: %v", err)
+			}
+		})
+	}
+}
+
+// The counter of table 3 counts requests since the seeding.
+func TestReseedCounter(t *testing.T) {
+	d := newCTRDRBG([]byte("entropy"), nil, nil)
+	for i := range uint64(5) {
+		if d.reseedCounter != 1+i {
+			t.Errorf("reseed_counter %d after %d requests", d.reseedCounter, i)
+		}
+		d.generate(make([]byte, 40), nil)
+	}
+	if d.reseed(nil, nil); d.reseedCounter != 1 {
+		t.Errorf("reseed_counter %d after a reseed, want 1", d.reseedCounter)
+	}
+}
+
+// What is no part of the state must hold nothing between two calls.
+func TestWorkingMemoryIsCleared(t *testing.T) {
+	d := newCTRDRBG([]byte("entropy"), []byte("nonce"), []byte("perso"))
+	for _, c := range []struct {
+		name string
+		do   func()
+	}{
+		{"instantiate", func() {}},
+		{"reseed", func() { d.reseed([]byte("entropy"), []byte("additional")) }},
+		{"generate", func() { d.generate(make([]byte, 33), nil) }},
+		{"generate with additional input", func() { d.generate(make([]byte, 33), []byte("additional")) }},
+	} {
+		if c.do(); d.seed != [seedLen]byte{} || d.df != (derivation{}) {
+			t.Errorf("%s leaves something in the working memory", c.name)
+		}
+	}
+	if d.wipe(); *d != (ctrDRBG{}) {
+		t.Error("something is left after wipe")
+	}
+}
+
+// A copy of the state is a clone, and the parameters are copied, not kept.
+func TestStateIsAValue(t *testing.T) {
+	entropy := []byte("entropy")
+	d := newCTRDRBG(entropy, nil, nil)
+	clone := *d
+	clear(entropy)
+	a, b := make([]byte, 100), make([]byte, 100)
+	d.generate(a, nil)
+	clone.generate(b, nil)
+	if !bytes.Equal(a, b) {
+		t.Error("a copy of the state does not generate the same")
+	}
+}
+
+func checkGenerate(t *testing.T, d *ctrDRBG, ref *reference, size int, additional []byte) {
+	t.Helper()
+	out := bytes.Repeat([]byte{0xa5}, size+1)
+	if err := d.generate(out[:size], additional); err != nil {
+		t.Fatalf("%d bytes: %v", size, err)
+	}
+	if want := ref.generate(size, additional); !bytes.Equal(out[:size], want) {
+		t.Errorf("%d bytes: not the reference's", size)
+	}
+	if out[size] != 0xa5 {
+		t.Errorf("%d bytes: wrote behind the end", size)
+	}
+	checkState(t, d, ref)
+}
+
+func checkState(t *testing.T, d *ctrDRBG, ref *reference) {
+	t.Helper()
+	if !bytes.Equal(d.key[:], ref.key) || !bytes.Equal(d.v[:], ref.v) {
+		t.Error("the state is not the reference's")
+	}
+}

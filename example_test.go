@@ -1,0 +1,102 @@
+package rand_test
+
+import (
+	"crypto/ed25519"
+	cryptorand "crypto/rand"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/clonerand/rand"
+)
+
+func ExampleRead() {
+	key := make([]byte, 32)
+	rand.Read(key) // no error to look at: where it could not fill key the program would have ended
+	fmt.Println(len(key))
+	// Output: 32
+}
+
+// Put the Reader where the rest of the program takes its randomness from. In the
+// main package a line
+//
+//	//go:debug cryptocustomrand=1
+//
+// is needed as well, since Go 1.26 ignores the reader in many functions.
+// docs/replace.md has the table.
+func Example_replace() {
+	defer func(r io.Reader) { cryptorand.Reader = r }(cryptorand.Reader) // for this example only
+
+	cryptorand.Reader = rand.Reader
+
+	_, key, err := ed25519.GenerateKey(cryptorand.Reader)
+	fmt.Println(len(key), err)
+	// Output: 64 <nil>
+}
+
+// A worker was told by its supervisor that it was restored from a snapshot, and what
+// its name is now. The name need not be secret; it makes this worker different
+// from its siblings even if nothing else does.
+func ExampleReseed() {
+	instance := "worker-17/2026-11-25T09:00:00Z"
+	if err := rand.Reseed([]byte(instance)); err != nil {
+		// The entropy source failed. Nothing that was kept leaves the generator, and
+		// the next Read tries again.
+		fmt.Println(err)
+		return
+	}
+	// Every Read that starts now, in any goroutine, is of a state with fresh entropy and this name.
+	token := rand.Text()
+	fmt.Println(len(token) >= 26)
+	// Output: true
+}
+
+// A program that is about to have itself snapshotted drops what the generator keeps,
+// so that the image holds no output that its clones will hand out. It draws nothing;
+// each clone seeds itself at its first Read.
+func ExampleDeplete() {
+	snapshot := func() {} // asks the hypervisor
+
+	rand.Deplete()
+	snapshot()
+	nonce := make([]byte, 12)
+	rand.Read(nonce)
+	fmt.Println(len(nonce))
+	// Output: 12
+}
+
+// For the few keys of a certificate authority every Read is to have entropy of its
+// own, so that whoever learns the state before learns nothing of the key. It costs
+// some microseconds a Read; a generator of one's own spares the rest of the program that.
+func ExampleSetPredictionResistance() {
+	if err := rand.SetPredictionResistance(true); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer rand.SetPredictionResistance(false)
+
+	_, root, err := ed25519.GenerateKey(rand.Reader)
+	fmt.Println(len(root), err)
+	// Output: 64 <nil>
+}
+
+// A personalization keeps the generators of one device apart from those of all others
+// even if their entropy sources should give the same (SP 800-90A, 8.7.1).
+func ExampleNew() {
+	host, err := os.Hostname()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	g, err := rand.New(&rand.Config{
+		Personalization: []byte("session keys of " + host),
+	})
+	if err != nil {
+		fmt.Println(err) // an entropy source that fails makes no generator
+		return
+	}
+	key := make([]byte, 32)
+	n, err := g.Read(key)
+	fmt.Println(n, err)
+	// Output: 32 <nil>
+}

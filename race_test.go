@@ -1,0 +1,5 @@
+//go:build race
+
+package rand
+
+const raceEnabled = true

@@ -1,0 +1,4 @@
+//go:build customrand
+
+//go:debug cryptocustomrand=1
+package main

@@ -1,0 +1,71 @@
+package main
+
+import "fmt"
+
+// pair are two clones that read enough to be compared.
+var pair = []variant{{reads: 20_000}, {reads: 20_000}}
+
+// scenarios are the cases of the table.
+func scenarios() []scenario {
+	return []scenario{
+		plain("amd64-max", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		plain("amd64-qemu64", machine{arch: "amd64", kernel: "newest-amd64", cpu: "qemu64"}),
+		plain("amd64-max-no-rdrand", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max,-rdrand,-rdseed"}),
+		plain("amd64-max-linux-6.12", machine{arch: "amd64", kernel: "6.12-amd64", cpu: "max"}),
+		signals(),
+		generationFile(),
+		// pauth-impdef: the architecture's own pointer authentication is slow to emulate.
+		plain("arm64-max", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
+		plain("arm64-neoverse-n1", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
+		fleet(),
+		hibernation(),
+	}
+}
+
+// plain is a machine without any signal, whose snapshot is restored twice.
+func plain(name string, m machine) scenario {
+	m.env = append(m.env, "CLONERAND_VMTEST_LARGE=1")
+	return scenario{name: name, machine: m, rounds: 3, clones: pair, compare: []comparison{{name, []int{0, 1}}}}
+}
+
+// signals is a machine with both of QEMU's: three clones, the first two with a generation ID each, the
+// third with that of the second.
+func signals() scenario {
+	with := func(id int) variant {
+		return variant{
+			devices: []string{fmt.Sprintf("vmgenid,guid=00000000-0000-0000-0000-%012d", id), "vmclock"},
+			reads:   20_000,
+		}
+	}
+	s := plain("amd64-vmgenid-vmclock", machine{
+		arch: "amd64", kernel: "newest-amd64", cpu: "max", modules: []string{"ptp_vmclock"},
+		env: []string{"CLONERAND_VMTEST_SIGNALS=1"},
+	})
+	s.boot, s.clones, s.signal = with(1), []variant{with(2), with(3), with(3)}, true
+	s.compare = []comparison{{s.name + ", another ID", []int{0, 1}}, {s.name + ", same ID", []int{1, 2}}}
+	return s
+}
+
+// generationFile is a machine whose only signal is the file, which a hook of the guest bumps.
+func generationFile() scenario {
+	s := plain("amd64-generation-file", machine{
+		arch: "amd64", kernel: "newest-amd64", cpu: "max", command: true, env: []string{"CLONERAND_VMTEST_FILE=1"},
+	})
+	hooked := variant{reads: 20_000, bump: true}
+	s.clones, s.signal = []variant{hooked, hooked}, true
+	return s
+}
+
+// fleet is many clones of one machine whose counter is coarse and which has no random instruction.
+func fleet() scenario {
+	const clones = 20
+	s := plain("arm64-neoverse-n1-fleet", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"})
+	s.rounds, s.clones = 1, nil
+	all := comparison{name: fmt.Sprintf("%s, all %d pairs", s.name, clones*(clones-1)/2)}
+	for k := range clones {
+		s.clones = append(s.clones, variant{reads: 1000})
+		all.clones = append(all.clones, k)
+	}
+	s.compare = []comparison{all}
+	return s
+}

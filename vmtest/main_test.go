@@ -1,0 +1,76 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
+	for _, test := range []struct {
+		generator string
+		equal     int
+		told      bool
+		verdict   string
+		ok        bool
+	}{
+		{"clonerand", 0, false, "ok", true},
+		{"clonerand", 0, true, "ok, Generation moved", true},
+		{"clonerand", 1, false, "FAIL: repeats", false},
+		{"signals alone", 1, true, "FAIL: repeats", false},
+		{"crypto/rand", 0, false, "-", true},
+		{"crypto/rand", 4000, false, "-", true},
+		{"unguarded", 1, false, "repeats, as it must", true},
+		{"unguarded", 0, false, "FAIL: does not repeat", false},
+		{"AES-CTR", 0, false, "FAIL: does not repeat", false},
+	} {
+		r := row{finding: finding{generator: test.generator, equal: test.equal, told: test.told}}
+		if verdict, ok := r.verdict(); verdict != test.verdict || ok != test.ok {
+			t.Errorf("%s, %d equal: %q, %v", test.generator, test.equal, verdict, ok)
+		}
+	}
+}
+
+func TestChooseTakesAllThatCIRunsUnlessTold(t *testing.T) {
+	all := []scenario{{name: "a"}, {name: "b", full: true}, {name: "c"}}
+	for _, test := range []struct {
+		names string
+		full  bool
+		want  []string
+	}{
+		{"", false, []string{"a", "c"}},
+		{"", true, []string{"a", "b", "c"}},
+		{"b", false, []string{"b"}},
+		{"c,a", false, []string{"c", "a"}},
+		{"a,nobody", false, nil},
+	} {
+		chosen, err := choose(all, test.names, test.full)
+		var got []string
+		for _, s := range chosen {
+			got = append(got, s.name)
+		}
+		if d := cmp.Diff(test.want, got); d != "" || (err == nil) != (test.want != nil) {
+			t.Errorf("-case %q, full %v: %v\n%s", test.names, test.full, err, d)
+		}
+	}
+}
+
+func TestScenariosNameClonesThatTheyHave(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range scenarios() {
+		if seen[s.name] {
+			t.Errorf("two cases are called %s", s.name)
+		}
+		seen[s.name] = true
+		for _, c := range s.compare {
+			for _, k := range c.clones {
+				if k >= len(s.clones) {
+					t.Errorf("%s compares clone %d of %d", c.name, k, len(s.clones))
+				}
+			}
+		}
+		if !s.hibernate && (s.rounds == 0 || len(s.compare) == 0) {
+			t.Errorf("%s compares nothing", s.name)
+		}
+	}
+}

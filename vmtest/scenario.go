@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/clonerand/rand/internal/vmring"
+)
+
+// scenario is a guest, the snapshots that are taken of it, and what is restored from each.
+type scenario struct {
+	name    string
+	machine machine
+	boot    variant
+	rounds  int          // how many snapshots
+	clones  []variant    // restored from each of them
+	compare []comparison // of the clones of one snapshot
+	signal  bool         // Generation must move in every clone
+	full    bool         // only with -full
+
+	hibernate bool // instead of all this the guest hibernates, see hibernate.go
+}
+
+// variant is what one start of the machine has of its own.
+type variant struct {
+	devices []string
+	reads   uint64 // to be made after the restore, at least
+	bump    bool   // have the guest run "clonerand signal bump -id" with an identity of its own
+}
+
+// comparison names clones by their place in the scenario.
+type comparison struct {
+	name   string
+	clones []int
+}
+
+// row is one line of the table.
+type row struct {
+	scenario string
+	finding
+}
+
+// run takes the snapshots in the middle of the reads, restores each for each clone, and compares.
+func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
+	if s.hibernate {
+		return s.runHibernation(ctx, dir)
+	}
+	defer os.RemoveAll(dir)
+	initramfs, err := s.machine.initramfs(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.machine.with(s.boot).start(ctx, filepath.Join(dir, "boot"), initramfs, "")
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	spans, err := v.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := restorer{s, dir, initramfs, filepath.Join(dir, "snapshot"), spans}
+
+	before, err := v.image(ctx, spans, true)
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for range s.rounds {
+		if before, err = r.snapshot(ctx, v, before); err != nil {
+			return nil, err
+		}
+		found, err := r.round(ctx, before)
+		for try := 1; errors.Is(err, errOverwritten) && try < 3; try++ {
+			found, err = r.round(ctx, before)
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = merge(rows, found)
+		if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// restorer is what the restores of one guest have in common.
+type restorer struct {
+	scenario
+	dir, initramfs, file string
+	spans                []span
+}
+
+// snapshot lets the guest read for a while, stops it and writes the snapshot. Before the first it has
+// read enough to be past all that is done once.
+func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmring.Image, error) {
+	if err := v.until(ctx, r.spans, from, 2000); err != nil {
+		return nil, err
+	}
+	before, err := v.image(ctx, r.spans, false)
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(r.file)
+	return before, v.snapshot(ctx, r.file)
+}
+
+// round restores the snapshot once for each clone, and compares.
+func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error) {
+	var clones []*vmring.Image
+	for k, c := range r.clones {
+		img, err := r.restore(ctx, filepath.Join(r.dir, fmt.Sprint(k)), c, before)
+		if err != nil {
+			return nil, fmt.Errorf("clone %d: %w", k, err)
+		}
+		clones = append(clones, img)
+	}
+	var rows []row
+	for _, c := range r.scenario.compare {
+		var set []*vmring.Image
+		for _, k := range c.clones {
+			set = append(set, clones[k])
+		}
+		found, err := compare(before, set)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		for _, f := range found {
+			f.told = r.signal // or restore had failed
+			rows = append(rows, row{c.name, f})
+		}
+	}
+	return rows, nil
+}
+
+// restore runs one clone and returns its records. With a signal it also waits until Generation has moved.
+func (r restorer) restore(ctx context.Context, dir string, clone variant, before *vmring.Image) (*vmring.Image, error) {
+	defer os.RemoveAll(dir)
+	v, err := r.machine.with(clone).start(ctx, dir, r.initramfs, r.file)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
+		return nil, err
+	}
+	if clone.bump {
+		id := make([]byte, 16)
+		rand.Read(id)
+		if err := v.say(ctx, "bump "+hex.EncodeToString(id)); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.until(ctx, r.spans, before, clone.reads/cpus); err != nil {
+		return nil, err
+	}
+	after, err := v.image(ctx, r.spans, false)
+	if err != nil || !r.signal || after.Generation != before.Generation {
+		return after, err
+	}
+	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
+		return nil, err
+	}
+	return after, v.generation(ctx, r.spans, before.Generation)
+}
+
+// merge adds the rows of one more round.
+func merge(all, more []row) []row {
+	if all == nil {
+		return more
+	}
+	for i := range all {
+		all[i].finding = all[i].finding.and(more[i].finding)
+	}
+	return all
+}
+
+// with returns the machine with the devices of v.
+func (m machine) with(v variant) machine {
+	m.devices = append(m.devices[:len(m.devices):len(m.devices)], v.devices...)
+	return m
+}
