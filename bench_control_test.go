@@ -1,10 +1,10 @@
 package rand
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -115,7 +115,7 @@ var firstRead = regexp.MustCompile(`first read: (\d+) ns`)
 
 func firstReadInProcess(tb testing.TB, who string) float64 {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkFirstRead$", "-test.benchtime=1x")
+	cmd := testBinary(context.Background(), "-test.run=^$", "-test.bench=^BenchmarkFirstRead$", "-test.benchtime=1x")
 	cmd.Env = append(os.Environ(), firstReadBy+"="+who)
 	out, err := cmd.CombinedOutput()
 	found := firstRead.FindSubmatch(out)

@@ -23,6 +23,9 @@ func TestForkedChildTakesNoSessionIDOfItsParent(t *testing.T) {
 	if role := os.Getenv(poolRole); role != "" {
 		forkWithPool(role)
 	}
+	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
+		t.Skip("user-mode emulation: a child forked past the runtime hangs in the emulator now and then")
+	}
 	for role, want := range map[string]bool{"looks": false, "does not look": true} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

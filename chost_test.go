@@ -1,0 +1,131 @@
+//go:build unix
+
+package rand
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// buildCHost builds the package into a C library and testdata/chost/host.c with it.
+func buildCHost(t *testing.T, mode string) (dir string) {
+	t.Helper()
+	skipEmulated(t, "there is no C compiler for this CPU")
+	missing := t.Skipf
+	if os.Getenv("CI") == "true" {
+		missing = t.Fatalf
+	}
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		missing("no C compiler: %v", err)
+	}
+	dir = t.TempDir()
+	library := filepath.Join(dir, map[string]string{"c-archive": "libchost.a", "c-shared": "libchost.so"}[mode])
+	build := exec.Command("go", "build", "-buildmode="+mode, "-o", library, "./testdata/chost")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1", "CC="+cc)
+	if out, err := build.CombinedOutput(); err != nil {
+		missing("go build -buildmode=%s: %v\n%s", mode, err, out)
+	}
+	args := []string{"-O2", "-o", filepath.Join(dir, "host"), "testdata/chost/host.c", library, "-lpthread", "-Wl,-rpath," + dir}
+	if runtime.GOARCH == "386" {
+		args = append(args, "-m32")
+	}
+	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+		missing("cc %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return dir
+}
+
+// differ checks that no two outputs share 8 bytes. A line is who made it, its
+// Generation, and hexadecimal outputs.
+func differ(t *testing.T, out string, lines int) {
+	t.Helper()
+	seen := map[string]string{}
+	got := strings.Split(strings.TrimSpace(out), "\n")
+	if len(got) != lines {
+		t.Fatalf("%d lines, want %d:\n%s", len(got), lines, out)
+	}
+	for i, line := range got {
+		fields := strings.Fields(line)
+		who := fmt.Sprintf("line %d, %s", i, fields[0])
+		if len(fields) < 3 {
+			t.Fatalf("%s has no output", who)
+		}
+		for _, output := range fields[2:] {
+			for part := range slices.Chunk([]byte(output), 16) {
+				if first, ok := seen[string(part)]; ok {
+					t.Fatalf("%s and %s share 8 bytes", first, who)
+				}
+				seen[string(part)] = who
+			}
+		}
+	}
+}
+
+// PHP-FPM, nginx and the like: a C program with this package in it reads, forks, and
+// parent, children and grandchildren go on to read.
+func TestCHostForks(t *testing.T) {
+	const children = 10
+	for _, mode := range []string{"c-archive", "c-shared"} {
+		t.Run(mode, func(t *testing.T) {
+			if testing.Short() && mode == "c-shared" {
+				t.Skip("c-archive is enough for a short run")
+			}
+			host := exec.Command(filepath.Join(buildCHost(t, mode), "host"), "outputs", fmt.Sprint(children))
+			out, err := host.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			differ(t, string(out), 1+children*4)
+			// The parent's own number stays; that of each generation of children is one more.
+			want := map[string]string{"parent": "1", "child": "2", "grandchild": "3"}
+			for line := range strings.Lines(string(out)) {
+				if f := strings.Fields(line); f[1] != want[f[0]] {
+					t.Errorf("%s has Generation %s, want %s", f[0], f[1], want[f[0]])
+				}
+			}
+		})
+	}
+}
+
+// Python's multiprocessing, with the library loaded before the fork.
+const pythonHost = `
+import ctypes, multiprocessing, sys
+lib = ctypes.CDLL(sys.argv[1])
+lib.chost_read.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+lib.chost_generation.restype = ctypes.c_ulonglong
+def read(who):
+    b = ctypes.create_string_buffer(64)
+    assert lib.chost_read(b, 64) == 0
+    return "%s %d %s" % (who, lib.chost_generation(), b.raw.hex())
+print(read("parent"))
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    for line in pool.map(read, ["child"] * 40, chunksize=1):
+        print(line)
+print(read("parent"))
+`
+
+func TestCHostIsPythonWithMultiprocessing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a shared library, which takes long")
+	}
+	if runtime.GOARCH == "386" {
+		t.Skip("Python is a 64-bit program here")
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no Python:", err)
+	}
+	library := filepath.Join(buildCHost(t, "c-shared"), "libchost.so")
+	out, err := exec.CommandContext(t.Context(), python, "-c", pythonHost, library).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	differ(t, string(out), 42)
+}
