@@ -1,0 +1,92 @@
+package rand
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
+	const turn = 25
+	for _, size := range []int{16, 1024, 2000, 100_000} {
+		for _, pause := range []uint64{3 * us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
+			w := newWorld(0)
+			w.step, w.cpu = turn, nil
+			r := rested(t, w, pause)
+			var spent uint64
+			w.reading = func() {
+				if calledBy("absorbCounter", 8) {
+					spent += turn
+				}
+			}
+			readN(t, r, size)
+			// Its first reading ends what the system's bytes took. At least one turn is made,
+			// and it is found to be time in the one that is too many.
+			if most := min(pause/64, 16*us) + 3*turn; spent > most {
+				t.Errorf("Read of %d after %d us: %d ns in the burst, more than %d", size, pause/us, spent, most)
+			}
+			if spent == 0 {
+				t.Errorf("Read of %d after %d us: no burst", size, pause/us)
+			}
+		}
+	}
+}
+
+// In this model both clones' kernels are clones, there is no instruction, and
+// they read the same counter value first after the restore. What tells them apart is
+// how long each turn of the burst takes. The model gives a turn 0 or 1 tick of jitter at
+// random, less than a 25 MHz counter's rounding alone; the runs are drawn
+// from fixed seeds, so that this test does not depend on luck.
+func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int{16, 1024, 5000} {
+			w := newWorld(0)
+			w.cpu = nil
+			r := rested(t, w, 0)
+			seen := make(map[block]uint64)
+			const clones = 300
+			for i := range uint64(clones) {
+				w := w.clone()
+				r := cloneReader(r, w)
+				first := true
+				jitter := streamOf("jitter", i)
+				w.before = func(int) {
+					if first {
+						w.counter += 20 * ms // the same in all
+						first = false
+						return
+					}
+					w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+				}
+				b := append(readN(t, r, size), readN(t, r, 5000)...)
+				for _, x := range blocksOf(b) {
+					if other, ok := seen[x]; ok {
+						t.Fatalf("Read of %d: clones %d and %d have a block in common", size, other, i)
+					}
+					seen[x] = i
+				}
+			}
+		}
+	})
+}
+
+func TestASlowCounterThatStandsStillEndsTheBurst(t *testing.T) {
+	w := newWorld(0)
+	w.cpu = nil
+	h := w.host()
+	l := new(pauseLimits)
+	l.setRate(25e6) // two equal readings are nothing strange at this rate
+	h.pause.limits.Store(l)
+	r := newShardedReader(h, 1)
+	w.step = 1
+	readN(t, r, 16)
+	w.counter += 25_000
+	most := w.looks + 1_000_000
+	w.before = func(look int) {
+		w.step = 0
+		if look > most {
+			t.Fatal("a million looks: this does not end")
+		}
+	}
+	readN(t, r, 16)
+	readN(t, r, 5000)
+}

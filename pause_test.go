@@ -1,0 +1,250 @@
+package rand
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A bench is a counter and a clock that stand beside each other on a test's bench.
+type bench struct {
+	elapsed  time.Duration
+	rate     float64       // ticks per second
+	cost     time.Duration // of a reading of the counter
+	look     time.Duration // of a reading of the clock
+	coarse   time.Duration // the clock shows multiples of this
+	clockLag time.Duration // the clock has not counted this: a hibernation
+	still    bool
+	trips    int // this many readings more are trapped or interrupted: 10 us
+}
+
+func (b *bench) read() uint64 {
+	b.elapsed += b.cost
+	if b.trips > 0 {
+		b.trips--
+		b.elapsed += 10 * time.Microsecond
+	}
+	if b.still {
+		return 1000
+	}
+	return 1000 + uint64(b.elapsed.Seconds()*b.rate)
+}
+
+func (b *bench) clock() time.Time {
+	b.elapsed += b.look
+	t := b.elapsed - b.clockLag
+	if b.coarse != 0 {
+		t = t.Truncate(b.coarse)
+	}
+	return time.Unix(0, 0).Add(t)
+}
+
+func (b *bench) detector() *pauseDetector {
+	p := &pauseDetector{read: b.read, readFenced: b.read, clock: b.clock}
+	p.since.Store(p.readMoment())
+	return p
+}
+
+func TestUsableCounter(t *testing.T) {
+	tests := []struct {
+		name  string
+		bench bench
+		why   string // "" where it is usable
+	}{
+		{"2.1 GHz", bench{rate: 2.1e9}, ""},
+		{"10 GHz", bench{rate: 9.99e9}, ""},
+		{"more than 10 GHz", bench{rate: 10.1e9}, "10 MHz to 10 GHz"},
+		{"25 MHz", bench{rate: 25e6}, ""},
+		{"10 MHz", bench{rate: 10.1e6}, ""},
+		{"less than 10 MHz", bench{rate: 9.9e6}, "10 MHz to 10 GHz"},
+		{"stands still", bench{rate: 1e9, still: true}, "stands still"},
+		{"cheap enough", bench{rate: 1e9, cost: 95 * time.Nanosecond}, ""},
+		{"trapped", bench{rate: 1e9, cost: 105 * time.Nanosecond}, "trapped"},
+		{"trapped for good", bench{rate: 1e9, cost: 20 * time.Microsecond}, "trapped"},
+		{"goes backwards", bench{rate: -1e6}, "stands still"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := tt.bench
+			if b.cost == 0 {
+				b.cost = 10 * time.Nanosecond
+			}
+			b.look = 30 * time.Nanosecond
+			b.elapsed = time.Second
+			p := b.detector()
+			for range maxMeasures {
+				b.elapsed += time.Millisecond
+				p.usable()
+			}
+			l := p.limits.Load()
+			if l == nil {
+				t.Fatal("after eight measurings nothing is known")
+			}
+			if tt.why == "" && (p.usable() == nil || l.why != "") {
+				t.Fatalf("not usable: %s", l.why)
+			}
+			if tt.why != "" {
+				if p.usable() != nil || !strings.Contains(l.why, tt.why) {
+					t.Fatalf("usable: %v, why %q, not %q", p.usable() != nil, l.why, tt.why)
+				}
+				return
+			}
+			exact := 2e-6 * b.rate
+			if g := float64(l.g); g > exact || g < 0.99*exact-1 {
+				t.Errorf("G is %v ticks; 2 us are %v", g, exact)
+			}
+			if want := b.rate > zeroRate; (l.zero == 1) != want {
+				t.Errorf("a difference of nothing is a pause: %v", !want)
+			}
+			if l.allowance.Load() != l.g {
+				t.Errorf("the allowance is %d and not G at first", l.allowance.Load())
+			}
+		})
+	}
+}
+
+func TestCounterIsNotUsableTooEarly(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: 30}
+	p := b.detector()
+	b.elapsed += 9 * time.Microsecond
+	if p.usable() != nil || p.limits.Load() != nil {
+		t.Error("the rate was measured over less than 10 us")
+	}
+	b.elapsed += 2 * time.Microsecond
+	if p.usable() == nil {
+		t.Error("not usable after 10 us")
+	}
+}
+
+func TestOneInterruptionDoesNotDecide(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: 30}
+	p := b.detector()
+	b.elapsed += time.Millisecond
+	b.trips = 100 // of 256
+	if l := p.usable(); l == nil {
+		t.Errorf("not usable: %v", p.limits.Load())
+	} else if exact := 2000.0; float64(l.g) > exact {
+		t.Errorf("G is %d ticks, more than %v", l.g, exact)
+	}
+}
+
+func TestGIsNeverMoreThanTwoMicroseconds(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(b *bench)
+	}{
+		{"clock and counter agree", func(b *bench) {}},
+		{"a hibernation that the clock did not count", func(b *bench) { b.elapsed += time.Hour; b.clockLag = time.Hour }},
+		{"one of a millisecond", func(b *bench) { b.elapsed += time.Millisecond; b.clockLag = time.Millisecond }},
+	}
+	for _, coarse := range []time.Duration{0, 100, time.Microsecond, 500 * time.Microsecond, 15625 * time.Microsecond} {
+		for _, tt := range tests {
+			t.Run(tt.name+", clock of "+coarse.String(), func(t *testing.T) {
+				for i := range time.Duration(120) { // wherever in the clock's step it begins and ends
+					begin, span := i/3, []time.Duration{20, 990, 1234}[i%3]*time.Microsecond
+					b := &bench{rate: 1e9, cost: 10, look: 30, coarse: coarse, elapsed: time.Second + begin*coarse/40}
+					p := b.detector()
+					b.elapsed += span
+					tt.change(b)
+					for try := 0; try < 10_000 && p.usable() == nil; try++ {
+						b.elapsed += 777 * time.Microsecond
+					}
+					l := p.usable()
+					if l == nil {
+						t.Fatalf("it never is usable: %v", p.limits.Load())
+					}
+					// The second span is known to a quarter: so much a rate may be too high where the
+					// clock missed something in the first.
+					if most := 2000 * clockError; float64(l.g) > most*1.02 {
+						t.Fatalf("begun at %v: G is %d ns", begin*coarse/40, l.g)
+					}
+					if l.g < 1000 {
+						t.Fatalf("begun at %v: G is %d ns: much would be taken for a pause that is none", begin*coarse/40, l.g)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestAllowanceIsFourTimesTheFastestFold(t *testing.T) {
+	for _, tt := range []struct{ fold, fastest, allowance uint64 }{
+		{100, 100, 2000},
+		{499, 499, 2000},
+		{600, 600, 2400},
+		{100_000, 90_000, 360_000},
+		{0, 0, 2000}, // a counter that stands still says nothing
+	} {
+		c := &fakeCounter{now: 1 << 40}
+		p := c.detector()
+		l := p.usable()
+		folds := 0
+		p.widen(l, func() {
+			c.now += tt.fold
+			if folds++; folds == 40 {
+				c.now += tt.fastest - tt.fold
+			}
+		})
+		if got := l.allowance.Load(); got != tt.allowance || folds != 64 {
+			t.Errorf("folds of %d, the fastest %d: allowance %d after %d folds, not %d", tt.fold, tt.fastest, got, folds, tt.allowance)
+		}
+	}
+}
+
+// TestCounterSwitchedOff starts itself with the environment variable.
+func TestCounterSwitchedOff(t *testing.T) {
+	const ask = "CLONERAND_TEST_ASK_COUNTER"
+	if os.Getenv(ask) != "" {
+		time.Sleep(time.Millisecond)
+		p := thisHost().pause
+		os.Stdout.WriteString("usable: ")
+		if p.usable() != nil {
+			os.Stdout.WriteString("yes\n")
+		} else {
+			os.Stdout.WriteString("no, " + p.limits.Load().why + "\n")
+		}
+		readN(t, defaultReader, 16)
+		readN(t, defaultReader, 5000)
+		return
+	}
+	for _, value := range []string{"off", "on", ""} {
+		c := exec.Command(os.Args[0], "-test.run=^TestCounterSwitchedOff$")
+		c.Env = append(os.Environ(), ask+"=1", "CLONERAND_COUNTER="+value)
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		off := strings.Contains(string(out), "usable: no, switched off by CLONERAND_COUNTER=off")
+		if off != (value == "off") {
+			t.Errorf("CLONERAND_COUNTER=%s: %s", value, out)
+		}
+	}
+}
+
+func TestTheCounterOfThisCPU(t *testing.T) {
+	if ok, why := hasCounter(); !ok {
+		t.Skip(why)
+	}
+	p := newPauseDetector()
+	start := time.Now()
+	first := p.nowFenced()
+	for time.Since(start) < 20*time.Millisecond {
+	}
+	ticks, took := p.nowFenced()-first, time.Since(start)
+	l := p.usable()
+	if l == nil {
+		t.Fatalf("not usable here: %s", p.limits.Load().why)
+	}
+	// The machine may do anything else in between the two readings, but mostly does not.
+	if rate := float64(ticks) / took.Seconds(); float64(l.rate) > 1.3*rate || float64(l.rate) < rate/1.3 {
+		t.Errorf("rate %d Hz, by hand %.0f Hz", l.rate, rate)
+	}
+	if hasCPURandom() {
+		x, y, ok := (&host{random: cpuRandom}).draw()
+		if !ok || x == y {
+			t.Errorf("the CPU's instruction gave %#x, %#x, %v", x, y, ok)
+		}
+	}
+}
