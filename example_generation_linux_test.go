@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -32,6 +33,9 @@ func TestForkedChildTakesNoSessionIDOfItsParent(t *testing.T) {
 		c := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
 		c.Env = append(os.Environ(), poolRole+"="+role)
 		c.Stderr = os.Stderr
+		// A child that hangs is a failure, and does not keep the test waiting.
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		c.Cancel = func() error { return unix.Kill(-c.Process.Pid, unix.SIGKILL) }
 		out, err := c.Output()
 		ids := strings.Fields(string(out))
 		if err != nil || len(ids) != 2 {
@@ -46,7 +50,6 @@ func TestForkedChildTakesNoSessionIDOfItsParent(t *testing.T) {
 // forkWithPool forks by a system call that the runtime knows nothing of. Child and
 // parent each print the ID that they took, and end.
 func forkWithPool(role string) {
-	runtime.LockOSThread()
 	debug.SetGCPercent(-1) // a collection would wait for threads that the child does not have
 	pool := new(sessionIDs)
 	pool.take()
@@ -55,6 +58,10 @@ func forkWithPool(role string) {
 		flags, stack = stack, flags
 	}
 	ready := slices.Clone(pool.ready)
+	// A goroutine that is to be preempted when it forks is preempted in the child. Were
+	// it locked to its thread it would wait for another one to run it, for ever. So it is
+	// not locked, and begins a new time slice here.
+	runtime.Gosched()
 	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, flags, stack, 0, 0, 0, 0)
 	if errno != 0 {
 		println("fork:", errno.Error())
