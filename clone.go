@@ -13,6 +13,7 @@ import (
 // immutable sighting behind a pointer, and who finds it outdated swaps in the next.
 type cloneWatch struct {
 	last atomic.Pointer[sighting]
+	arms atomic.Uint64
 
 	// What to watch, fixed before the first use. Tests name memory of their own.
 	forkPage func() (page *uint64, why string)
@@ -130,8 +131,9 @@ func (w *cloneWatch) first() *sighting {
 	s := &sighting{number: 1, pid: w.identity()}
 	s.page, s.pageWhy = w.forkPage()
 	if s.page != nil {
-		atomic.StoreUint64(s.page, s.number)
-		s.words = append(s.words, word{s.page, s.number})
+		armed := w.arms.Add(1)
+		atomic.StoreUint64(s.page, armed)
+		s.words = append(s.words, word{s.page, armed})
 	}
 	for _, open := range w.signals {
 		sig := open()
@@ -153,12 +155,16 @@ func (w *cloneWatch) next(s *sighting) (next *sighting, same bool) {
 		// value each time, so that whoever still holds an older sighting sees the
 		// fork too; and only where it was wiped, so that a thread that is late
 		// with this can not undo a later one.
-		atomic.CompareAndSwapUint64(s.page, 0, n.number)
+		atomic.CompareAndSwapUint64(s.page, 0, w.arms.Add(1))
 	}
 	n.words = make([]word, len(s.words))
 	forked := false
 	for i, old := range s.words {
 		n.words[i] = word{old.at, atomic.LoadUint64(old.at)}
+		for old.at == s.page && n.words[i].held == 0 { // wiped since it was looked at above
+			atomic.CompareAndSwapUint64(s.page, 0, w.arms.Add(1))
+			n.words[i].held = atomic.LoadUint64(s.page)
+		}
 		if n.words[i].held != old.held {
 			same = false
 			forked = forked || old.at == s.page
