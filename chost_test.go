@@ -85,8 +85,16 @@ func TestCHostForks(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			host := exec.CommandContext(ctx, filepath.Join(buildCHost(t, mode), "host"), "outputs", fmt.Sprint(children))
-			out, err := host.Output()
+			host := filepath.Join(buildCHost(t, mode), "host")
+			// Now and then Go's own runtime hangs in a child, see docs/fork.md; that is
+			// not what is tested here, and not the case three times in a row.
+			var out []byte
+			var err error
+			for range 3 {
+				if out, err = exec.CommandContext(ctx, host, "outputs", fmt.Sprint(children)).Output(); err == nil {
+					break
+				}
+			}
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
