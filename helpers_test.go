@@ -3,7 +3,6 @@ package rand
 import (
 	"encoding/binary"
 	"io"
-	"testing"
 )
 
 // readerFunc is an io.Reader that is a function.
@@ -58,18 +57,6 @@ func newUnguardedReader() io.Reader {
 		}
 	}
 	return newReaderOn(h)
-}
-
-// newPIDGuardedGenerator folds nothing and knows a fork by the process ID alone.
-func newPIDGuardedGenerator(t testing.TB) *Generator {
-	t.Helper()
-	h := newHost()
-	h.clones = pidOnly()
-	g, err := newGenerator(&Config{Entropy: readerFunc(cryptoReader.Read)}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
 }
 
 // A fakeCounter is a cycle counter that a test drives: each reading advances it by
