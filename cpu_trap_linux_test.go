@@ -4,7 +4,6 @@ package rand
 
 import (
 	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 
@@ -33,7 +32,7 @@ func TestACounterThatIsForbiddenIsNotRead(t *testing.T) {
 		os.Exit(0)
 	}
 	for range 20 {
-		c := exec.Command(os.Args[0], "-test.run=^TestACounterThatIsForbiddenIsNotRead$")
+		c := testBinary(t.Context(), "-test.run=^TestACounterThatIsForbiddenIsNotRead$")
 		c.Env = append(os.Environ(), ask+"=1")
 		out, _ := c.Output()
 		switch c.ProcessState.ExitCode() {

@@ -2,7 +2,6 @@ package rand
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -210,7 +209,7 @@ func TestCounterSwitchedOff(t *testing.T) {
 		return
 	}
 	for _, value := range []string{"off", "on", ""} {
-		c := exec.Command(os.Args[0], "-test.run=^TestCounterSwitchedOff$")
+		c := testBinary(t.Context(), "-test.run=^TestCounterSwitchedOff$")
 		c.Env = append(os.Environ(), ask+"=1", "CLONERAND_COUNTER="+value)
 		out, err := c.CombinedOutput()
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -185,7 +184,7 @@ func TestZeroGenerator(t *testing.T) {
 // again runs this test in a process of its own, which is told by its environment.
 func again(t *testing.T, env ...string) (out string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
+	cmd := testBinary(t.Context(), "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
 	cmd.Env = append(append(os.Environ(), "CLONERAND_TEST_AGAIN=1"), env...)
 	b, err := cmd.CombinedOutput()
 	return string(b), err

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +30,7 @@ func TestEveryStopIsNoticed(t *testing.T) {
 	if ok, why := hasCounter(); !ok {
 		t.Skip(why)
 	}
-	c := exec.Command(os.Args[0], "-test.run=^TestEveryStopIsNoticed$")
+	c := testBinary(t.Context(), "-test.run=^TestEveryStopIsNoticed$")
 	c.Env = append(os.Environ(), stopEnv+"=1")
 	c.Stderr = os.Stderr
 	pipe, err := c.StdoutPipe()
