@@ -37,7 +37,7 @@ func (h *host) inspectFork(s *sighting) Protection {
 		p.Detail = "a page that the kernel wipes on fork, and the PID"
 	case p.Active:
 		p.Detail = "the PID after each pause; no wiped page: " + s.pageWhy
-		p.Mend = "a child that gets its parent's PID (a new PID namespace) is noticed by the pause only"
+		p.Mend = "a child with its parent's PID is noticed by the pause only"
 	default:
 		p.Detail = s.pageWhy
 	}
