@@ -79,6 +79,7 @@ func (s *instance) large(b []byte, o *order) (made bool, err error) {
 // largeAsSmall makes part of a large Read on a machine (an emulator) that is slow
 // at everything but a fold.
 func (s *instance) largeAsSmall(b []byte, o *order) error {
+	left := s.tries // of the whole Read; each part has its own
 	for len(b) > 0 {
 		part := b[:min(len(b), maxSmall)]
 		s.tries = maxTries
@@ -91,6 +92,6 @@ func (s *instance) largeAsSmall(b []byte, o *order) error {
 		}
 		b = b[len(part):]
 	}
-	s.tries = maxTries
+	s.tries = left
 	return nil
 }

@@ -89,3 +89,23 @@ func TestACloneInTheEighthTry(t *testing.T) {
 		}
 	})
 }
+
+// A large Read that goes on as small ones has, as a whole, no more tries than another
+// when this seems to be a new clone at every look.
+func TestALargeReadInSmallPartsEndsInEventsWithoutEnd(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	pauseInEachTry(w)
+	pid := 0
+	r.conf().host.clones.identity = func() int { pid++; return pid }
+	const most = 40 * maxTries // a Read polls a few times in each try
+	w.before = func(int) {
+		if pid > 10*most {
+			t.Fatalf("%d events, and the Read goes on", pid)
+		}
+	}
+	readN(t, r, 5000)
+	if pid > most {
+		t.Errorf("%d looks at the PID for one Read, want no more than %d", pid, most)
+	}
+}
