@@ -49,10 +49,7 @@ type word struct {
 // fork: see poll.
 func (w *cloneWatch) number() uint64 {
 	s := w.last.Load()
-	if s == nil {
-		return w.look().number
-	}
-	if !s.holds() {
+	if s == nil || !s.holds() {
 		return w.look().number
 	}
 	return s.number
@@ -98,6 +95,9 @@ func (w *cloneWatch) forks() uint64 {
 	}
 	return 0
 }
+
+// events counts the steps of the number that were no forks.
+func (s *sighting) events() uint64 { return s.number - s.forks }
 
 // bump moves the clone number for a reason that no detector knows.
 func (w *cloneWatch) bump() {
@@ -150,18 +150,14 @@ func (w *cloneWatch) next(s *sighting) (next *sighting, same bool) {
 	n := *s
 	n.number++
 	same = true
-	if s.page != nil {
-		// The page is armed before the sighting that expects it is there: with a new
-		// value each time, so that whoever still holds an older sighting sees the
-		// fork too; and only where it was wiped, so that a thread that is late
-		// with this can not undo a later one.
-		atomic.CompareAndSwapUint64(s.page, 0, w.arms.Add(1))
-	}
 	n.words = make([]word, len(s.words))
 	forked := false
 	for i, old := range s.words {
 		n.words[i] = word{old.at, atomic.LoadUint64(old.at)}
-		for old.at == s.page && n.words[i].held == 0 { // wiped since it was looked at above
+		// A wiped page is armed again before the sighting that expects it is there: with a
+		// value that never was there, so that whoever still holds an older sighting sees
+		// the fork too, and one who is late with this hides no later fork.
+		for old.at == s.page && n.words[i].held == 0 {
 			atomic.CompareAndSwapUint64(s.page, 0, w.arms.Add(1))
 			n.words[i].held = atomic.LoadUint64(s.page)
 		}

@@ -59,10 +59,7 @@ func (c *config) draw(b, extra []byte) error {
 	case c.nv != nil:
 		// The file gives other bytes to each of those who draw from it, and is told who
 		// draws, for the case that the file itself was copied.
-		if err := c.nv.draw(b, extra); err != nil {
-			return fmt.Errorf("%w: %w", ErrEntropy, err)
-		}
-		return nil
+		return drawNVSeed(c.nv, b, extra)
 	case c.entropy != nil:
 		return readEntropy(c.entropy, b)
 	default:
@@ -70,9 +67,17 @@ func (c *config) draw(b, extra []byte) error {
 	}
 }
 
+// drawNVSeed draws from a seed as a generator reports its failures.
+func drawNVSeed(s *NVSeed, b, perso []byte) error {
+	if err := s.draw(b, perso); err != nil {
+		return fmt.Errorf("%w: %w", ErrEntropy, err)
+	}
+	return nil
+}
+
 // admit refuses to seed from an NV seed that was cloned with the machine.
 func (c *config) admit(s *sighting) error {
-	if c.nv != nil && s.number-s.forks != c.accepted.Load() {
+	if c.nv != nil && s.events() != c.accepted.Load() {
 		return ErrCloned
 	}
 	return nil
@@ -80,6 +85,5 @@ func (c *config) admit(s *sighting) error {
 
 // accept is the word of the caller that this clone was told what makes it unique.
 func (c *config) accept() {
-	now := c.host.clones.current()
-	c.accepted.Store(now.number - now.forks)
+	c.accepted.Store(c.host.clones.current().events())
 }

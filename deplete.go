@@ -10,7 +10,11 @@ func Deplete() { defaultReader.deplete() }
 
 // Deplete makes the next Read reseed from the entropy source before it returns a
 // byte. It draws nothing itself and can not fail. It mirrors psa_random_deplete.
-func (g *Generator) Deplete() { deplete(&g.order) }
+func (g *Generator) Deplete() {
+	if g.conf != nil {
+		deplete(&g.order)
+	}
+}
 
 func (r *reader) deplete() {
 	if r.order.Load() == nil {
@@ -20,11 +24,9 @@ func (r *reader) deplete() {
 }
 
 func deplete(at *atomic.Pointer[order]) {
-	for o := at.Load(); o != nil; o = at.Load() {
+	replaceOrder(at, func(o *order) *order {
 		next := *o
 		next.id++
-		if at.CompareAndSwap(o, &next) {
-			return
-		}
-	}
+		return &next
+	})
 }

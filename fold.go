@@ -30,10 +30,7 @@ func (s *instance) fold(b, out []byte) bool {
 	for failed := 1; ; failed++ {
 		from, ok := s.freshSalt()
 		ok = s.foldBlocks(b, out, from) && ok
-		switch {
-		case s.lim == nil: // a pause is always possible, and each Read has its salt
-			return true
-		case ok:
+		if ok || s.lim == nil { // without a counter a pause is always possible, and each Read has its salt
 			return true
 		}
 		s.g = 0
@@ -80,7 +77,7 @@ func (s *instance) foldBlocks(b, out []byte, from uint64) (ok bool) {
 		}
 	}
 	if ok && s.lim != nil {
-		s.alone, s.g, s.zero = from, s.lim.g, s.lim.zero
+		s.aloneSince(from)
 	}
 	return ok
 }
@@ -152,9 +149,6 @@ func (s *instance) absorbClock() {
 
 // widen measures what a salt and a block take on this machine.
 func (s *instance) widen() {
-	if s.lim == nil {
-		return
-	}
 	block, mix := new([blockLen]byte), derivationCipher()
 	s.host.pause.widen(s.lim, func() {
 		if _, _, ok := s.host.draw(); !ok {

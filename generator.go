@@ -50,8 +50,8 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	if cfg.NVSeed != nil {
 		var seed [seedLen]byte
 		defer clear(seed[:])
-		if err := cfg.NVSeed.draw(seed[:], h.eventInput(nil)); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrEntropy, err)
+		if err := drawNVSeed(cfg.NVSeed, seed[:], h.eventInput(nil)); err != nil {
+			return nil, err
 		}
 		first = first.chainOn(seed[:])
 	}

@@ -79,7 +79,7 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 	if need > s.end-pos || s.order != o {
 		return false
 	}
-	if now-s.alone-s.zero >= s.g {
+	if !s.aloneAt(now) {
 		if now >= s.alone { // one that went back gets a second look, see stillAlone
 			s.g = 0
 		}
@@ -108,12 +108,12 @@ func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 			clear(b)
 		}
 	}()
+	if len(b) == 0 {
+		return nil
+	}
 	s.began = began
 	if o.resist {
 		s.number = 0 // prediction resistance: seed for this Read
-	}
-	if len(b) == 0 {
-		return nil
 	}
 	for s.tries = maxTries; ; {
 		if err := s.prepare(o); err != nil {
@@ -244,12 +244,21 @@ func (s *instance) stillAlone() bool {
 			return false
 		}
 	}
-	if now-s.alone-s.zero >= s.g {
+	if !s.aloneAt(now) {
 		s.g = 0
 		return false
 	}
 	s.alone = now
 	return true
+}
+
+// aloneAt says whether no pause lies between the reading at which the state was last
+// alone and this one. One that went back differs by nearly 2^64, and so does not pass.
+func (s *instance) aloneAt(now uint64) bool { return now-s.alone-s.zero < s.g }
+
+// aloneSince notes a reading from which on the state is this instance's alone.
+func (s *instance) aloneSince(reading uint64) {
+	s.alone, s.g, s.zero = reading, s.lim.g, s.lim.zero
 }
 
 // overlay is the last resort: operating-system bytes over whatever is in b, and

@@ -1,5 +1,7 @@
 package rand
 
+import "sync/atomic"
+
 // An order is what Reseed, Deplete and SetPredictionResistance have asked for so
 // far. It is immutable; who asks for more swaps in the next one. States seeded
 // under another id are reseeded before their next use.
@@ -17,4 +19,11 @@ func (o *order) chainOn(input ...[]byte) *order {
 	df := new(derivation)
 	df.derive(&next.chain, append([][]byte{o.chain[:]}, input...)...)
 	return next
+}
+
+// replaceOrder swaps in what next makes of the order that is there.
+func replaceOrder(at *atomic.Pointer[order], next func(o *order) *order) {
+	for o := at.Load(); !at.CompareAndSwap(o, next(o)); {
+		o = at.Load()
+	}
 }

@@ -33,11 +33,12 @@ func (g *Generator) SetPredictionResistance(enabled bool) error {
 
 // setResist leaves the order's id as it is: to switch is no reason to reseed.
 func setResist(at *atomic.Pointer[order], enabled bool) {
-	for o := at.Load(); o.resist != enabled; o = at.Load() {
+	replaceOrder(at, func(o *order) *order {
+		if o.resist == enabled {
+			return o
+		}
 		next := *o
 		next.resist = enabled
-		if at.CompareAndSwap(o, &next) {
-			return
-		}
-	}
+		return &next
+	})
 }

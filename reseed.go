@@ -14,13 +14,11 @@ func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 // reseed draws once for all shards; each seeds itself before its next use, from
 // the system and with this draw in its additional input.
 func (r *reader) reseed(perso []byte) error {
-	o, f := r.start()
+	_, f := r.start()
 	entropy := make([]byte, entropyLen)
 	defer clear(entropy)
 	err := readEntropy(f.conf.host.system, entropy)
-	for !r.order.CompareAndSwap(o, o.chainOn(entropy, perso)) {
-		o = r.order.Load()
-	}
+	replaceOrder(&r.order, func(o *order) *order { return o.chainOn(entropy, perso) })
 	return err
 }
 
@@ -45,10 +43,7 @@ func (g *Generator) Reseed(perso []byte) error {
 	}
 	s := g.acquire()
 	defer s.lock.unlock()
-	o := g.order.Load()
-	for !g.order.CompareAndSwap(o, o.chainOn(perso)) {
-		o = g.order.Load()
-	}
+	replaceOrder(&g.order, func(o *order) *order { return o.chainOn(perso) })
 	if len(perso) >= minUnique {
 		s.conf.accept()
 	}

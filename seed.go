@@ -27,9 +27,9 @@ func (s *instance) seed(o *order) error {
 	s.number, s.order, s.began = 0, nil, 0
 
 	var room [maxExtra]byte
-	extra := append(room[:0], s.salt[:]...) // of the kept output: what made this clone differ stays in the state
-	if !s.salted {
-		extra = extra[:0]
+	extra := room[:0]
+	if s.salted { // what made this clone differ stays in the state
+		extra = append(extra, s.salt[:]...)
 	}
 	if o.chained {
 		extra = append(extra, o.chain[:]...)
@@ -76,7 +76,7 @@ func (s *instance) seal() {
 	clear(s.salt[:])
 	s.g = 0 // never, unless nothing fell between the draw and its use
 	if ok {
-		s.alone, s.g, s.zero = from, s.lim.g, s.lim.zero
+		s.aloneSince(from)
 	}
 }
 
