@@ -31,7 +31,7 @@ func partsOfRead() []part {
 		}},
 		{"lock and unlock", func(n int) {
 			for range n {
-				free.lock.tryLock(h.clones.forks())
+				free.lock.tryLock(h.clones)
 				free.lock.unlock()
 			}
 		}},
@@ -54,7 +54,7 @@ func partsOfRead() []part {
 		}},
 		{"clone check", func(n int) {
 			for range n {
-				h.clones.still(s.number)
+				h.clones.still(s.under)
 			}
 		}},
 		{"Generate of 4 KiB", func(n int) {
@@ -111,10 +111,10 @@ func BenchmarkPauseCheck(b *testing.B) {
 
 func costOfCloneCheck() float64 {
 	clones := thisHost().clones
-	number := clones.number()
+	seen := clones.current()
 	return perOp(guardRounds, roundTime, func(n int) {
 		for range n {
-			clones.still(number)
+			clones.still(seen)
 		}
 	})[0]
 }

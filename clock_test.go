@@ -33,7 +33,8 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 			seen := map[[16]byte]bool{}
 			for range 2 {
 				clone := newInstance(&config{host: kernel(), interval: defaultReseedInterval})
-				clone.number, clone.seededUnder, clone.orderID = template.number, template.seededUnder, template.orderID
+				clone.seededAs(template)
+				clone.orderID = template.orderID
 				clone.pos, clone.salted, clone.secrets = template.pos, template.salted, template.secrets
 				b := make([]byte, size)
 				if err := clone.read(b, o, 0); err != nil {

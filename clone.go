@@ -55,16 +55,14 @@ func (w *cloneWatch) number() uint64 {
 	return s.number
 }
 
-// still says whether the clone number is n. It may say no without a reason.
-func (w *cloneWatch) still(n uint64) bool {
-	s := w.last.Load()
-	return s != nil && s.number == n && s.holds()
-}
+// still says whether s is the latest sighting and its number the clone number. It may
+// say no without a reason.
+func (w *cloneWatch) still(s *sighting) bool { return w.last.Load() == s && s.holds() }
 
 // holds compares each watched word with what it held.
 func (s *sighting) holds() bool {
-	for i := range s.words {
-		if atomic.LoadUint64(s.words[i].at) != s.words[i].held {
+	for _, w := range s.words {
+		if atomic.LoadUint64(w.at) != w.held {
 			return false
 		}
 	}
@@ -82,7 +80,7 @@ func (w *cloneWatch) poll() uint64 {
 	return w.number()
 }
 
-// current is the sighting behind the number of poll.
+// current is the sighting behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *sighting {
 	w.poll()
 	return w.last.Load()

@@ -47,19 +47,20 @@ func TestTheNumberMovesOncePerChange(t *testing.T) {
 		{"the page is wiped once more", func() { *page = 0 }, true},
 		{"the page and a word", func() { *page = 0; words[0]++ }, true},
 	} {
+		before := w.current()
 		c.change()
 		if c.moves {
 			want++
 		}
-		if w.still(want) != true && !c.moves {
-			t.Errorf("%s: still says that the number has moved", c.name)
+		if w.still(before) == c.moves {
+			t.Errorf("%s: still says %t", c.name, !c.moves)
 		}
 		for _, look := range []func() uint64{w.number, w.poll, w.number, func() uint64 { return w.current().number }} {
 			if got := look(); got != want {
 				t.Errorf("%s: number %d, want %d", c.name, got, want)
 			}
 		}
-		if !w.still(want) || w.still(want-1) || w.still(want+1) {
+		if now := w.current(); !w.still(now) || (now == before) == c.moves {
 			t.Errorf("%s: still does not agree with the number %d", c.name, want)
 		}
 	}
@@ -125,13 +126,14 @@ func TestTheNumberUnderConcurrentLooks(t *testing.T) {
 					t.Errorf("the number went down from %d to %d", last, n)
 					return
 				}
-				w.still(n)
+				w.still(w.last.Load())
 				last = n
 			}
 		})
 	}
 	for i := range uint64(changes) {
-		before := w.number()
+		seen := w.current()
+		before := seen.number
 		if before != first+i {
 			t.Fatalf("after %d changes the number is %d, want %d", i, before, first+i)
 		}
@@ -143,7 +145,7 @@ func TestTheNumberUnderConcurrentLooks(t *testing.T) {
 		case 2:
 			atomic.StoreUint64(page, 0)
 		}
-		if w.still(before) {
+		if w.still(seen) {
 			t.Fatalf("change %d: still says that nothing has changed", i)
 		}
 		if n := w.number(); n != before+1 {

@@ -100,7 +100,7 @@ func readShard(t testing.TB, r *reader, i int) []byte {
 	t.Helper()
 	b := make([]byte, 16)
 	s := r.fleet.Load().shards[i].Load()
-	for !s.lock.tryLock(s.host.clones.forks()) {
+	for !s.lock.tryLock(s.host.clones) {
 		backOff(0)
 	}
 	defer s.lock.unlock()

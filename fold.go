@@ -97,7 +97,7 @@ func (s *instance) drawSalt() (from uint64, ok bool) {
 	}
 	if !cpu || s.lim == nil {
 		if readEntropy(s.host.system, s.in[:blockLen]) != nil {
-			s.number = 0
+			s.under = nil
 			return from, false
 		}
 		xorBlock(s.salt[:], s.in[:])

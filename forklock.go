@@ -6,32 +6,34 @@ import (
 	"time"
 )
 
-// A forkLock is a lock that says when it was taken: its word is the number of
-// forks that its holder knew of, plus one. A fork copies only the thread that
-// asks for it, so whoever finds the lock held from before a fork waits for nobody.
+// A forkLock is a lock that says when it was taken. A fork copies only the thread
+// that asks for it, so whoever finds the lock held from before a fork waits for nobody.
 type forkLock struct {
-	_    [0]atomic.Uint64 // aligns word
-	word uint64
+	_     [0]atomic.Uint64 // aligns the words
+	held  uint64           // 1 while it is
+	forks uint64           // how many forks its last holder knew of
 }
 
-func (l *forkLock) tryLock(forks uint64) bool {
-	return atomic.CompareAndSwapUint64(&l.word, 0, forks+1)
+// tryLock notes the forks behind the locking: the loads that find them would
+// hold it up. A holder that a fork stops in between has left an older count there,
+// which is as good. One that lives is in between for a moment, and only with its
+// first lock after a fork; who takes it for abandoned then goes on with a state
+// of its own.
+func (l *forkLock) tryLock(w *cloneWatch) bool {
+	if !atomic.CompareAndSwapUint64(&l.held, 0, 1) {
+		return false
+	}
+	if forks := w.forks(); l.forks != forks {
+		atomic.StoreUint64(&l.forks, forks)
+	}
+	return true
 }
 
-func (l *forkLock) unlock() { storeRelease(&l.word, 0) }
+func (l *forkLock) unlock() { storeRelease(&l.held, 0) }
 
 // abandoned says whether the holder stayed behind in the parent.
 func (l *forkLock) abandoned(forks uint64) bool {
-	w := atomic.LoadUint64(&l.word)
-	return w != 0 && w != forks+1
-}
-
-// freeAbandoned opens a lock that was abandoned. It is for locks that guard nothing
-// in memory; what a holder may have left half changed is replaced instead.
-func (l *forkLock) freeAbandoned(forks uint64) {
-	if w := atomic.LoadUint64(&l.word); w != 0 && w != forks+1 {
-		atomic.CompareAndSwapUint64(&l.word, w, 0)
-	}
+	return atomic.LoadUint64(&l.held) != 0 && atomic.LoadUint64(&l.forks) != forks
 }
 
 // backOff waits for a holder that lives. It parks on no lock, so that after a fork

@@ -98,7 +98,7 @@ func (x *lockFixture) work(stop *atomic.Bool, all []*instance) {
 			x.g.Read(b[:])
 		}
 		for _, s := range all {
-			if s.lock.tryLock(s.host.clones.forks()) {
+			if s.lock.tryLock(s.host.clones) {
 				s.pos = 0
 				s.lock.unlock()
 			}
@@ -171,7 +171,7 @@ func forkLocksMain(kind string) {
 		runtime.LockOSThread()
 		before = func() {
 			for _, s := range all {
-				if !s.lock.tryLock(s.host.clones.forks()) {
+				if !s.lock.tryLock(s.host.clones) {
 					f.exit(3, "a lock is held")
 				}
 			}

@@ -112,7 +112,7 @@ func (g *Generator) Uint64() uint64 {
 func (g *Generator) acquire() *instance {
 	for try := 0; ; try++ {
 		s := g.inst.Load()
-		if s.lock.tryLock(s.host.clones.forks()) {
+		if s.lock.tryLock(s.host.clones) {
 			if g.inst.Load() == s {
 				return s
 			}

@@ -27,11 +27,11 @@ type instance struct {
 	conf *config
 	*host
 
-	// The state was seeded under this clone number (0: it is not seeded) and by the
+	// The state was seeded under this clone number (nil: it is not seeded) and by the
 	// order of this id. No byte leaves if the number that is read after the
 	// byte was made differs.
-	number      uint64
-	seededUnder uint64 // the same, but for a state that is not valid any more
+	under       *sighting
+	seededUnder *sighting // the same, but for a state that is not valid any more
 	orderID     uint64
 	order       *order // by which quick may serve; nil where it must not
 
@@ -71,30 +71,32 @@ func newInstance(c *config) *instance {
 // that a reading from before the output was made lies before alone, and a
 // difference that wrapped around is a pause.
 func (s *instance) quick(b []byte, o *order, now uint64) bool {
-	if len(b) > maxSmall {
+	if !s.serves(len(b), o, now) {
 		return false
 	}
-	pos := s.pos
-	need := wholeBlocks(len(b))
-	if need > s.end-pos || s.order != o {
-		return false
-	}
-	if !s.aloneAt(now) {
-		if now >= s.alone { // one that went back gets a second look, see stillAlone
-			s.g = 0
-		}
-		return false
-	}
-	out := s.kept[pos : pos+need]
+	out := s.next(len(b))
 	copy(b, out)
-	if !s.clones.still(s.number) {
-		clear(b)
+	if !s.clones.still(s.under) {
 		return false
 	}
-	s.alone = now
-	clear(out)
-	s.pos = pos + need
+	s.used(out, now)
 	return true
+}
+
+// serves is the pause check, and whether there is enough kept output that may leave
+// by the order o.
+func (s *instance) serves(n int, o *order, now uint64) bool {
+	return n <= maxSmall && wholeBlocks(n) <= s.end-s.pos && s.order == o && s.aloneAt(now)
+}
+
+// next is the kept output of which a Read of n bytes is made.
+func (s *instance) next(n int) []byte { return s.kept[s.pos : s.pos+wholeBlocks(n)] }
+
+// used erases what has passed both checks.
+func (s *instance) used(out []byte, now uint64) {
+	clear(out)
+	s.pos += len(out)
+	s.alone = now
 }
 
 // wholeBlocks rounds up: what a block is used for in part is used up.
@@ -112,20 +114,23 @@ func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 		return nil
 	}
 	s.began = began
+	if began >= s.alone && !s.aloneAt(began) {
+		s.g = 0 // no second look; one that went back gets it, see stillAlone
+	}
 	if o.resist {
-		s.number = 0 // prediction resistance: seed for this Read
+		s.under = nil // prediction resistance: seed for this Read
 	}
 	for s.tries = maxTries; ; {
 		if err := s.prepare(o); err != nil {
 			return err
 		}
-		under := s.number // a seeding in the middle of b moves it on, and not what was made before
+		under := s.under // a seeding in the middle of b moves it on, and not what was made before
 		made, err := s.make(b, o)
 		if err != nil {
 			return err
 		}
 		// The PID is looked at here, too, where there is no wiped page.
-		same := s.host.clones.poll() == under
+		same := s.host.clones.current() == under
 		if o.resist {
 			s.eraseKept()
 		} else {
@@ -135,7 +140,7 @@ func (s *instance) read(b []byte, o *order, began uint64) (err error) {
 			return nil
 		}
 		if s.tries--; s.tries <= 0 {
-			s.number = 0 // nobody knows whose state this is: the next Read starts anew
+			s.under = nil // nobody knows whose state this is: the next Read starts anew
 			return s.overlay(b)
 		}
 		clear(b)
@@ -160,7 +165,7 @@ func (s *instance) prepare(o *order) error {
 	if s.lim == nil && s.conf.entropy == nil {
 		s.lim = s.host.pause.usable()
 	}
-	if s.number == s.host.clones.poll() && s.orderID == o.id && !s.againDue() {
+	if s.under == s.host.clones.current() && s.orderID == o.id && !s.againDue() {
 		return nil
 	}
 	return s.seed(o)

@@ -18,8 +18,8 @@ import (
 // when the process ends, however it ends.
 //
 // Within a process an fcntl lock excludes nobody, and is lost when anyone closes
-// the file; so the gate comes first. It is a forkLock, since a mutex that another
-// thread holds at a fork would stay locked in the child for ever.
+// the file; so the gate comes first. It is no mutex: one that another thread holds
+// at a fork would stay locked in the child for ever.
 //
 // Both are tried and tried again until the time is over, rather than waited for,
 // and the gate is left in between, so that a seed that is stuck does not hold up
@@ -34,14 +34,31 @@ func nap() {
 	napThread(time.Millisecond + time.Duration(time.Now().Nanosecond())%time.Millisecond)
 }
 
-// gate is held by the one goroutine of this process that is in a draw.
-var gate forkLock
+// gate is what the one goroutine of this process has locked that is in a draw. A
+// forked child makes another: whoever holds the one from before the fork may have
+// stayed behind in the parent.
+var gate atomic.Pointer[forkGate]
 
-func enterGate() bool {
-	forks := thisHost().clones.current().forks
-	gate.freeAbandoned(forks)
-	return gate.tryLock(forks)
+type forkGate struct {
+	forks uint64 // how many were known when it was made
+	held  atomic.Bool
 }
+
+// enterGate returns the gate, held, or nil if somebody else holds it.
+func enterGate() *forkGate {
+	forks := thisHost().clones.current().forks
+	g := gate.Load()
+	if g == nil || g.forks != forks {
+		gate.CompareAndSwap(g, &forkGate{forks: forks})
+		g = gate.Load()
+	}
+	if !g.held.CompareAndSwap(false, true) {
+		return nil
+	}
+	return g
+}
+
+func (g *forkGate) leave() { g.held.Store(false) }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
 func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
@@ -52,16 +69,16 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 		nap()
 	}
 	for {
-		if enterGate() {
+		if g := enterGate(); g != nil {
 			f, other, err := s.tryLock(name, owner)
 			if f != nil {
 				return func() {
 					f.Close()
 					lastDraw.Store(int64(time.Since(packageInit.clock)))
-					gate.unlock()
+					g.leave()
 				}, nil
 			}
-			gate.unlock()
+			g.leave()
 			if err != nil {
 				return nil, fmt.Errorf("lock %s: %w", name, err)
 			}

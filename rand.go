@@ -17,20 +17,23 @@ var Reader io.Reader = defaultReader
 // error and always fills b entirely: if Reader returns an error, the program
 // crashes irrecoverably, as with crypto/rand.
 func Read(b []byte) (n int, err error) {
-	// The default generator does not let b escape; of another Reader nobody knows.
-	if r, ok := Reader.(*reader); ok {
-		_, err = r.Read(b)
-	} else {
-		bb := make([]byte, len(b))
-		_, err = io.ReadFull(Reader, bb)
-		copy(b, bb)
-		clear(bb)
+	r, _ := Reader.(*reader)
+	return r.serve(b, true)
+}
+
+// readReplaced is Read where Reader was replaced. The default generator does not let
+// b escape; of another Reader nobody knows.
+func readReplaced(b []byte) (n int, err error) {
+	bb := make([]byte, len(b))
+	if _, err = io.ReadFull(Reader, bb); err != nil {
+		crash(err)
 	}
-	if err != nil {
-		fatal("clonerand: failed to read random data: " + err.Error())
-	}
+	copy(b, bb)
+	clear(bb)
 	return len(b), nil
 }
+
+func crash(err error) { fatal("clonerand: failed to read random data: " + err.Error()) }
 
 // fatal crashes the program. A panic in the goroutine of the caller could be
 // recovered; one in a new goroutine can not, and the caller never returns.

@@ -33,7 +33,17 @@ var defaultReader = new(reader)
 
 // Read fills b. It returns an error only where the operating system's generator
 // fails, which crypto/rand documents not to happen; b is then cleared.
-func (r *reader) Read(b []byte) (n int, err error) {
+func (r *reader) Read(b []byte) (n int, err error) { return r.serve(b, false) }
+
+// serve is Read, and with must it crashes the program where Read returns an error. A
+// nil reader stands for the one that Reader was replaced by.
+//
+// Calls cost more here than what they are for, so that those of peek and quick are
+// written out: they would be 6 % of a small Read.
+func (r *reader) serve(b []byte, must bool) (n int, err error) {
+	if r == nil {
+		return readReplaced(b)
+	}
 	o, f := r.order.Load(), r.fleet.Load()
 	if o == nil || f == nil {
 		o, f = r.start()
@@ -43,16 +53,31 @@ func (r *reader) Read(b []byte) (n int, err error) {
 	var here byte
 	home := uint64(uintptr(unsafe.Pointer(&here))) >> 11 * 0x9E3779B97F4A7C15 >> 32
 	s := f.shards[home&uint64(len(f.shards)-1)].Load()
-	now := f.pause.peek()
-	if s == nil || !s.lock.tryLock(f.clones.forks()) {
+	var now uint64
+	if f.pause.usual.Load() {
+		now = cycles()
+	} else {
+		now = f.pause.peek()
+	}
+	if s == nil || !s.lock.tryLock(f.clones) {
 		s = f.acquire(home)
 		now = f.pause.peek() // to wait for a lock may take long enough for a clone
 	}
-	if !s.quick(b, o, now) {
-		err = s.read(b, o, now)
+	if s.serves(len(b), o, now) {
+		out := s.next(len(b))
+		copy(b, out)
+		if s.clones.still(s.under) {
+			s.used(out, now)
+			s.lock.unlock()
+			return len(b), nil
+		}
 	}
+	err = s.read(b, o, now)
 	s.lock.unlock()
 	if err != nil {
+		if must {
+			crash(err)
+		}
 		return 0, err
 	}
 	return len(b), nil
@@ -80,14 +105,14 @@ func (f *fleet) acquire(home uint64) *instance {
 				slot.CompareAndSwap(nil, newInstance(f.conf))
 				s = slot.Load()
 			}
-			if s.lock.tryLock(forks) {
+			if s.lock.tryLock(f.clones) {
 				return s
 			}
 			if s.lock.abandoned(forks) {
 				// Taken at once: where all are abandoned, to wait for another turn would be to wait
 				// for the scheduler, which a forked child may not have.
 				heir := s.makeHeir()
-				heir.lock.tryLock(forks)
+				heir.lock.tryLock(f.clones)
 				if slot.CompareAndSwap(s, heir) {
 					return heir
 				}

@@ -208,7 +208,7 @@ func TestNoPersonalizationIsLost(t *testing.T) {
 			read := func(i int) []byte {
 				b := make([]byte, 16)
 				shard := f.shards[i].Load()
-				shard.seededUnder, shard.orderID = 1, max(shard.orderID, 1) // not the first seeding, which takes clocks
+				shard.seededUnder, shard.orderID = f.clones.current(), max(shard.orderID, 1) // not the first seeding, which takes clocks
 				if err := shard.read(b, r.order.Load(), 0); err != nil {
 					t.Fatal(err)
 				}

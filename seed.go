@@ -16,15 +16,15 @@ const (
 func (s *instance) seed(o *order) error {
 	n := s.host.clones.current()
 	first := s.orderID == 0
-	event := s.heir || !first && s.seededUnder != n.number
+	event := s.heir || !first && s.seededUnder != n
 	if err := s.conf.admit(n); err != nil {
-		s.number = 0
+		s.under = nil
 		return err
 	}
 	system := s.conf.entropy == nil
 	// A state that is alone, and no more than reseeded in its turn, stays so.
 	stays := system && !first && !event && !s.salted && s.g != 0 && s.stillAlone()
-	s.number, s.order, s.began = 0, nil, 0
+	s.under, s.order, s.began = nil, nil, 0
 
 	var room [maxExtra]byte
 	extra := room[:0]
@@ -63,7 +63,7 @@ func (s *instance) seed(o *order) error {
 	if event && !random {
 		s.eventAt, s.again = time.Now(), 1
 	}
-	s.number, s.seededUnder, s.orderID, s.heir = n.number, n.number, o.id, false
+	s.under, s.seededUnder, s.orderID, s.heir = n, n, o.id, false
 	return nil
 }
 

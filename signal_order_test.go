@@ -80,7 +80,8 @@ func readCopy(t *testing.T, s *instance, w *signalWorld, c *config, counter bool
 	conf.host.clones.look() // finds the signal
 	w.points = 0
 	r := newInstance(&conf)
-	r.number, r.seededUnder, r.orderID, r.order = s.number, s.seededUnder, s.orderID, s.order
+	r.seededAs(s)
+	r.orderID, r.order = s.orderID, s.order
 	r.alone, r.g, r.zero, r.lim, r.pos, r.end = s.alone, s.g, s.zero, s.lim, s.pos, s.end
 	r.secrets, r.salted = s.secrets, s.salted
 	w.now, w.drawn, w.random = s.alone, 1000, 1000

@@ -70,10 +70,21 @@ func (s *instance) cloneTo(n *instance, c *config) {
 	reflect.ValueOf(n).Elem().Set(reflect.ValueOf(s).Elem())
 	n.lock.unlock()
 	n.conf, n.host = c, c.host
+	n.seededAs(s)
 	if n.lim != nil {
 		n.lim = c.host.pause.limits.Load()
 	}
 	if n.folder != nil {
 		n.folder = newAES(n.kept[keptLen:])
+	}
+}
+
+// seededAs makes n, which has a host of its own, a state of the same clone number as s.
+func (n *instance) seededAs(s *instance) {
+	here := n.host.clones.current()
+	for _, x := range []struct{ from, to **sighting }{{&s.under, &n.under}, {&s.seededUnder, &n.seededUnder}} {
+		if *x.to = *x.from; *x.from != nil && (*x.from).number == here.number {
+			*x.to = here
+		}
 	}
 }
