@@ -87,12 +87,12 @@ func readWithEvent(t *testing.T, kind string, size int, depleted bool, at int) (
 }
 
 // steadyWords is a random instruction that is always the same.
-func steadyWords() func() (uint64, bool) {
+func steadyWords() func() (x, y uint64, ok bool) {
 	x := uint64(1)
-	return func() (uint64, bool) {
+	return inPairs(func() (uint64, bool) {
 		x = x*0x9E3779B97F4A7C15 + 1
 		return x, true
-	}
+	})
 }
 
 // An event at every single seeding: the retries end, and what comes out then is

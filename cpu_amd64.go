@@ -14,11 +14,11 @@ func cycles() uint64
 //go:noescape
 func cyclesFenced() uint64
 
-// cpuRandom executes RDRAND once; ok is its carry flag. It may only be called
-// where hasCPURandom says so.
+// cpuRandom executes RDRAND twice; ok is the carry flag of both. It may only be
+// called where hasCPURandom says so.
 //
 //go:noescape
-func cpuRandom() (x uint64, ok bool)
+func cpuRandom() (x, y uint64, ok bool)
 
 const (
 	counterName   = "TSC"

@@ -18,9 +18,14 @@ TEXT ·cyclesFenced(SB), NOSPLIT, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
-// func cpuRandom() (x uint64, ok bool)
-TEXT ·cpuRandom(SB), NOSPLIT, $0-9
+// func cpuRandom() (x, y uint64, ok bool)
+TEXT ·cpuRandom(SB), NOSPLIT, $0-17
 	RDRANDQ AX
+	SETCS   CL
+	RDRANDQ BX
+	SETCS   DL
+	ANDB    CL, DL
 	MOVQ    AX, x+0(FP)
-	SETCS   ok+8(FP)
+	MOVQ    BX, y+8(FP)
+	MOVB    DL, ok+16(FP)
 	RET

@@ -18,11 +18,11 @@ func cycles() uint64
 //go:noescape
 func cyclesFenced() uint64
 
-// cpuRandom reads RNDR once; ok is false where the Z flag says that no number
-// came in time. It may only be called where hasCPURandom says so.
+// cpuRandom reads RNDR twice; ok is false where the Z flag says that a number did
+// not come in time. It may only be called where hasCPURandom says so.
 //
 //go:noescape
-func cpuRandom() (x uint64, ok bool)
+func cpuRandom() (x, y uint64, ok bool)
 
 const (
 	counterName   = "CNTVCT_EL0"

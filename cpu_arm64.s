@@ -16,10 +16,14 @@ TEXT ·cyclesFenced(SB), NOSPLIT, $0-8
 	MOVD R0, ret+0(FP)
 	RET
 
-// func cpuRandom() (x uint64, ok bool)
-TEXT ·cpuRandom(SB), NOSPLIT, $0-9
+// func cpuRandom() (x, y uint64, ok bool)
+TEXT ·cpuRandom(SB), NOSPLIT, $0-17
 	WORD $0xd53b2400 // MRS RNDR, R0: the Z flag is set where no number came
-	CSET NE, R1
+	CSET NE, R2
+	WORD $0xd53b2401 // MRS RNDR, R1
+	CSET NE, R3
+	AND  R2, R3
 	MOVD R0, x+0(FP)
-	MOVB R1, ok+8(FP)
+	MOVD R1, y+8(FP)
+	MOVB R3, ok+16(FP)
 	RET

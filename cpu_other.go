@@ -13,7 +13,7 @@ func cycles() uint64 { return 0 }
 func cyclesFenced() uint64 { return 0 }
 
 // cpuRandom is never called: hasCPURandom says that there is none.
-func cpuRandom() (x uint64, ok bool) { return 0, false }
+func cpuRandom() (x, y uint64, ok bool) { return 0, 0, false }
 
 // hasCounter: a counter whose read could trap is none, since Go can not catch
 // the signal; 32-bit x86 is left out as it has too few users to prove.

@@ -20,8 +20,8 @@ const cpuRandomTries = 10 // Intel DRNG guide, 5.2.1
 type host struct {
 	clones *cloneWatch
 	pause  *pauseDetector
-	system io.Reader                  // the operating system
-	random func() (x uint64, ok bool) // the CPU's random instruction, nil where there is none
+	system io.Reader                     // the operating system
+	random func() (x, y uint64, ok bool) // the CPU's random instruction, twice; nil where there is none
 }
 
 func newHost() *host {
@@ -87,21 +87,15 @@ func (h *host) draw() (x, y uint64, ok bool) {
 	if h.random == nil {
 		return 0, 0, false
 	}
-	x, ok = h.drawWord(0)
-	if ok {
-		y, ok = h.drawWord(x)
-	}
-	return x, y, ok
-}
-
-func (h *host) drawWord(previous uint64) (uint64, bool) {
 	for range cpuRandomTries {
-		if x, ok := h.random(); ok {
-			return x, x != 0 && x != ^uint64(0) && x != previous
+		if x, y, ok := h.random(); ok {
+			return x, y, x != y && notStuck(x) && notStuck(y)
 		}
 	}
-	return 0, false
+	return 0, 0, false
 }
+
+func notStuck(x uint64) bool { return x != 0 && x != ^uint64(0) }
 
 // eventInput appends what tells this instance from the others after an event: the
 // PID, the counter, the clocks and what the signal pages say. None of it is secret.

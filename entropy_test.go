@@ -143,37 +143,33 @@ func TestNamesOfTheSystemSource(t *testing.T) {
 
 // A CPU whose random instruction is stuck, as after some resumes, counts as one without.
 func TestStuckRandomInstruction(t *testing.T) {
-	words := func(list ...uint64) func() (uint64, bool) {
-		return func() (uint64, bool) {
+	words := func(list ...uint64) func() (x, y uint64, ok bool) {
+		return inPairs(func() (uint64, bool) {
 			x := list[0]
 			list = append(list[1:], x)
 			return x, true
-		}
+		})
 	}
-	failures := func(n int) func() (uint64, bool) {
-		next := uint64(1)
-		left := n
-		return func() (uint64, bool) {
-			if left > 0 {
-				left--
-				return 0, false
-			}
-			next++
-			return next, true
+	failures := func(n int) func() (x, y uint64, ok bool) {
+		return func() (x, y uint64, ok bool) {
+			n--
+			return 3, 4, n < 0
 		}
 	}
 	for _, c := range []struct {
 		name   string
-		random func() (uint64, bool)
+		random func() (x, y uint64, ok bool)
 		want   bool
 	}{
 		{"works", words(1, 2), true},
 		{"all zeros", words(0), false},
+		{"all zeros in the first", words(0, 7), false},
 		{"all ones", words(^uint64(0)), false},
 		{"the same again", words(7), false},
 		{"ones in the second", words(7, ^uint64(0)), false},
 		{"none at all", nil, false},
-		{"never ready", func() (uint64, bool) { return 5, false }, false},
+		{"never ready", func() (x, y uint64, ok bool) { return 5, 6, false }, false},
+		{"not ready for the second", inPairs(alternating()), false},
 		{"ready at the tenth try", failures(9), true},
 		{"ready at the eleventh try", failures(10), false},
 	} {
@@ -184,5 +180,14 @@ func TestStuckRandomInstruction(t *testing.T) {
 		if got := len(h.cpuInput(nil)); !c.want && got != 0 && c.name != "ready at the eleventh try" {
 			t.Errorf("%s: %d bytes of it go into a seeding", c.name, got)
 		}
+	}
+}
+
+// alternating is ready every other time.
+func alternating() func() (uint64, bool) {
+	x := uint64(1)
+	return func() (uint64, bool) {
+		x++
+		return x, x%2 == 0
 	}
 }

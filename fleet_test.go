@@ -49,7 +49,7 @@ func TestFleetOfClones(t *testing.T) {
 				h := &host{clones: r.conf().host.clones, system: &clone, pause: &pauseDetector{read: clone.read, readFenced: clone.read}}
 				h.pause.limits.Store(s.lim)
 				if tt.cpu {
-					h.random = clone.random // one for all, as nobody clones a CPU
+					h.random = inPairs(clone.random) // one for all, as nobody clones a CPU
 				}
 				c := newInstance(&config{host: h, interval: defaultReseedInterval})
 				first := make([]block, clones)

@@ -50,13 +50,22 @@ func newUnguardedReader() io.Reader {
 	h.clones, h.pause = noDetectors(), neverPaused()
 	if h.random == nil {
 		// Without the instruction a salt takes a share of the longest time that is no pause.
-		h.random = func() (x uint64, ok bool) {
+		h.random = inPairs(func() (x uint64, ok bool) {
 			var b [8]byte
 			err := readEntropy(h.system, b[:])
 			return binary.LittleEndian.Uint64(b[:]), err == nil
-		}
+		})
 	}
 	return newReaderOn(h)
+}
+
+// inPairs is a random instruction of a host from one that gives a word at a time.
+func inPairs(word func() (x uint64, ok bool)) func() (x, y uint64, ok bool) {
+	return func() (x, y uint64, ok bool) {
+		x, okX := word()
+		y, okY := word()
+		return x, y, okX && okY
+	}
 }
 
 // A fakeCounter is a cycle counter that a test drives: each reading advances it by

@@ -63,7 +63,7 @@ func (w *signalWorld) host(counter bool) *host {
 		l = new(pauseLimits)
 		l.setRate(1e9)
 	} else {
-		h.random = func() (uint64, bool) { w.reach(); w.random++; return w.random * 0x9E3779B97F4A7C15, true }
+		h.random = inPairs(func() (uint64, bool) { w.reach(); w.random++; return w.random * 0x9E3779B97F4A7C15, true })
 	}
 	h.pause.limits.Store(l)
 	return h

@@ -108,7 +108,7 @@ func readUntilKilled(t *testing.T) {
 	h := newHost()
 	drawn := 0
 	if random := h.random; random != nil {
-		h.random = func() (uint64, bool) { drawn++; return random() }
+		h.random = func() (x, y uint64, ok bool) { drawn++; return random() }
 	}
 	h.system = readerFunc(func(b []byte) (int, error) { drawn++; return cryptoReader.Read(b) })
 	r := newReaderOn(h)

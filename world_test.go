@@ -96,7 +96,7 @@ func (w *world) host() *host {
 	l.setRate(1e9)
 	h.pause.limits.Store(l)
 	if w.cpu != nil {
-		h.random = w.random
+		h.random = inPairs(w.random)
 	}
 	return h
 }
