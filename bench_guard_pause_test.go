@@ -57,7 +57,7 @@ func beyondDraws() (float64, string) {
 	}
 	buf := make([]byte, 16)
 	plain := perOp(guardRounds, roundTime, func(n int) { cryptoReads.loop(buf, n) })[0]
-	l := afterPause(lim, pauses[0], 8000, func() { Read(buf) }, func() { thisHost().draw() })
+	l := afterPause(lim, pauses[0], 8000, func() { Read(buf) }, twoDraws)
 	ours, draws := l[0].percentile(50), l[1].percentile(50)
 	return (ours - draws) / plain, fmt.Sprintf("((%.0f - %.0f) / %.1f ns)", ours, draws, plain)
 }

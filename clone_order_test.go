@@ -179,3 +179,51 @@ func TestReadsUnderConcurrentEvents(t *testing.T) {
 		}
 	}
 }
+
+// Kept output of before an event is not in the caller's slice, even where the reseed
+// that follows does not return.
+func TestNothingKeptIsLeftInTheSliceAfterAnEvent(t *testing.T) {
+	words := make([]uint64, 1)
+	panics := false
+	h := newHost()
+	h.clones, h.pause = wordsWatch(words), neverPaused()
+	h.system = readerFunc(func(b []byte) (int, error) {
+		if panics {
+			panic("the source")
+		}
+		return cryptoReader.Read(b)
+	})
+	g, err := newGenerator(&Config{}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReaderOn(h)
+	_, f := r.start()
+	f.shards = make([]atomic.Pointer[instance], 1)
+	for name, read := range map[string]readFunc{"Reader": r.Read, "Generator": g.Read} {
+		b := make([]byte, 16)
+		for range keptLen/blockLen*2 + 1 { // into a buffer that nobody folds
+			read(b)
+		}
+		s := g.inst.Load()
+		if name == "Reader" {
+			s = f.shards[0].Load()
+		}
+		kept := [16]byte(s.kept[s.pos:])
+		if kept == ([16]byte{}) {
+			t.Fatal("nothing is kept")
+		}
+		words[0]++
+		panics = true
+		clear(b)
+		func() {
+			defer func() { recover() }()
+			read(b)
+			t.Errorf("%s: no reseed", name)
+		}()
+		panics = false
+		if [16]byte(b) == kept {
+			t.Errorf("%s: what was kept before the event is in the slice", name)
+		}
+	}
+}

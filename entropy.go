@@ -13,7 +13,7 @@ import (
 // its place: the system source must not come back to us.
 var cryptoReader = cryptorand.Reader
 
-const cpuRandomTries = 10 // Intel DRNG guide, 5.2.1
+const cpuRandomTries = 20 // of two words; Intel DRNG guide, 5.2.1: 10 of one
 
 // A host is what a generator sees of the machine that it runs on. There is one for
 // all generators of the process; tests make others.

@@ -170,14 +170,14 @@ func TestStuckRandomInstruction(t *testing.T) {
 		{"none at all", nil, false},
 		{"never ready", func() (x, y uint64, ok bool) { return 5, 6, false }, false},
 		{"not ready for the second", inPairs(alternating()), false},
-		{"ready at the tenth try", failures(9), true},
-		{"ready at the eleventh try", failures(10), false},
+		{"ready at the last try", failures(cpuRandomTries - 1), true},
+		{"ready after it", failures(cpuRandomTries), false},
 	} {
 		h := &host{random: c.random}
 		if _, _, ok := h.draw(); ok != c.want {
 			t.Errorf("%s: usable %v, want %v", c.name, ok, c.want)
 		}
-		if got := len(h.cpuInput(nil)); !c.want && got != 0 && c.name != "ready at the eleventh try" {
+		if got := len(h.cpuInput(nil)); !c.want && got != 0 && c.name != "ready after it" {
 			t.Errorf("%s: %d bytes of it go into a seeding", c.name, got)
 		}
 	}

@@ -30,14 +30,14 @@ func (s *instance) fold(b, out []byte) bool {
 	for failed := 1; ; failed++ {
 		from, ok := s.freshSalt()
 		ok = s.foldBlocks(b, out, from) && ok
-		if ok || s.lim == nil { // without a counter a pause is always possible, and each Read has its salt
+		if ok {
 			return true
 		}
 		s.g = 0
 		if s.tries--; s.tries <= 0 {
 			return false
 		}
-		if failed%2 == 0 {
+		if s.lim != nil && failed%2 == 0 {
 			s.widen()
 		}
 	}

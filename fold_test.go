@@ -2,6 +2,7 @@ package rand
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -175,4 +176,21 @@ func TestWhatWasHandedOutIsErased(t *testing.T) {
 			t.Error("kept output, fold key or salt are not erased")
 		}
 	}
+}
+
+// Where neither counter nor instruction is to be had, a salt is the system's bytes: if
+// they fail to come, the Read fails.
+func TestASaltThatFailsFailsTheRead(t *testing.T) {
+	s := newSource("system")
+	g, err := newGenerator(&Config{}, foldingHost(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := readN(t, g, 16)
+	s.setFail(errors.New("the cause"))
+	if n, err := g.Read(b); n != 0 || !errors.Is(err, ErrEntropy) || [16]byte(b) != [16]byte{} {
+		t.Errorf("a Read without fresh bytes returned %d, %v", n, err)
+	}
+	s.setFail(nil)
+	readN(t, g, 16)
 }

@@ -27,13 +27,13 @@ type instance struct {
 	conf *config
 	*host
 
-	// The state was seeded under this clone number (nil: it is not seeded) and by the
-	// order of this id. No byte leaves if the number that is read after the
-	// byte was made differs.
+	// The state was seeded under the clone number of this sighting (nil: it is not seeded)
+	// and by the order of this id. No byte leaves if the number that is read
+	// after the byte was made differs.
 	under       *sighting
 	seededUnder *sighting // the same, but for a state that is not valid any more
 	orderID     uint64
-	order       *order // by which quick may serve; nil where it must not
+	order       *order // by which kept output may leave at once; nil where it must not
 
 	// alone is a reading of the counter at which the state was this instance's alone:
 	// taken before the first byte was drawn of what made it so, or one that
@@ -60,7 +60,9 @@ type instance struct {
 }
 
 func newInstance(c *config) *instance {
-	return &instance{conf: c, host: c.host, pos: keptLen}
+	s := &instance{conf: c, host: c.host, pos: keptLen}
+	s.lock.forks = c.host.clones.forks()
+	return s
 }
 
 // quick serves a small Read from kept output where the two checks are all that is
@@ -77,6 +79,7 @@ func (s *instance) quick(b []byte, o *order, now uint64) bool {
 	out := s.next(len(b))
 	copy(b, out)
 	if !s.clones.still(s.under) {
+		clear(b)
 		return false
 	}
 	s.used(out, now)

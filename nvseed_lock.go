@@ -48,7 +48,7 @@ type forkGate struct {
 func enterGate() *forkGate {
 	forks := thisHost().clones.current().forks
 	g := gate.Load()
-	if g == nil || g.forks != forks {
+	if g == nil || g.forks < forks {
 		gate.CompareAndSwap(g, &forkGate{forks: forks})
 		g = gate.Load()
 	}
