@@ -49,6 +49,9 @@ func TestBumpCountsAndPublishesTheIdentity(t *testing.T) {
 }
 
 func TestBumpsAtOnceAllCount(t *testing.T) {
+	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
+		t.Skip("user-mode emulation: a child that is forked while other threads run can hang in QEMU before its exec")
+	}
 	path, start := newGeneration(t)
 	atOnce(30, func(i int) { // real processes
 		id := strings.Repeat(fmt.Sprintf("%02x", i+1), 56)
