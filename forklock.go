@@ -30,14 +30,14 @@ func (l *forkLock) tryLock(w *cloneWatch) bool {
 
 func (l *forkLock) unlock() { storeRelease(&l.held, 0) }
 
-// abandoned says whether the holder stayed behind in the parent. Then nobody will
-// get this lock any more, and what it guards is to be replaced.
+// abandoned says whether the holder stayed behind in the parent: it knew of fewer
+// forks. Then nobody will get this lock any more, and what it guards is to be replaced.
 func (l *forkLock) abandoned(forks uint64) bool {
 	if atomic.LoadUint64(&l.held) == 0 {
 		return false
 	}
 	noted := atomic.LoadUint64(&l.forks)
-	return noted == lockGone || noted != forks && atomic.CompareAndSwapUint64(&l.forks, noted, lockGone)
+	return noted == lockGone || noted < forks && atomic.CompareAndSwapUint64(&l.forks, noted, lockGone)
 }
 
 // backOff waits for a holder that lives. It parks on no lock, so that after a fork

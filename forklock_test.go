@@ -78,7 +78,7 @@ func TestAnAbandonedLockIsGoneForGood(t *testing.T) {
 	}
 
 	l = new(forkLock)
-	if !l.tryLock(w) || l.abandoned(w.forks()) {
+	if !l.tryLock(w) || l.abandoned(w.forks()) || l.abandoned(0) {
 		t.Error("a lock that was got after the fork counts as abandoned")
 	}
 	l.unlock()

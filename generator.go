@@ -114,7 +114,7 @@ func (g *Generator) acquire() *instance {
 		s := g.inst.Load()
 		// A look before the lock: a holder that does not know of a fork yet would be taken
 		// for one from before it, and two of them would read from Entropy at once.
-		forks := s.host.clones.current().forks
+		s.host.clones.number()
 		if s.lock.tryLock(s.host.clones) {
 			if g.inst.Load() == s {
 				return s
@@ -122,7 +122,7 @@ func (g *Generator) acquire() *instance {
 			s.lock.unlock()
 			continue
 		}
-		if s.lock.abandoned(forks) {
+		if s.lock.abandoned(s.host.clones.current().forks) {
 			g.inst.CompareAndSwap(s, s.makeHeir())
 			continue
 		}

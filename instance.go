@@ -182,7 +182,7 @@ func (s *instance) small(b []byte, o *order) (made bool, err error) {
 			return false, err
 		}
 	}
-	out := s.kept[s.pos : s.pos+need]
+	out := s.next(len(b))
 	if s.conf.entropy != nil {
 		copy(b, out) // its owner's stream: nothing is folded in
 		made = true

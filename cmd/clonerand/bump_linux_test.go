@@ -49,9 +49,7 @@ func TestBumpCountsAndPublishesTheIdentity(t *testing.T) {
 }
 
 func TestBumpsAtOnceAllCount(t *testing.T) {
-	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
-		t.Skip("user-mode emulation: a child that is forked while other threads run can hang in QEMU before its exec")
-	}
+	skipEmulated(t, "a child that is forked while other threads run can hang in QEMU before its exec")
 	path, start := newGeneration(t)
 	atOnce(30, func(i int) { // real processes
 		id := strings.Repeat(fmt.Sprintf("%02x", i+1), 56)
@@ -175,9 +173,7 @@ func TestAReaderNeverTakesAnOldIdentityForANewGeneration(t *testing.T) {
 
 // The whole way: a process that uses the package notices the bump of another.
 func TestAProcessNoticesABump(t *testing.T) {
-	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
-		t.Skip("user-mode emulation: the kernel starts no program of another CPU")
-	}
+	skipEmulated(t, "the kernel starts no program of another CPU")
 	path, _ := newGeneration(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -214,5 +210,13 @@ func TestAProcessNoticesABump(t *testing.T) {
 			t.Errorf("bump %d: the generation is still %s", n+1, last)
 		}
 		last = next
+	}
+}
+
+// skipEmulated skips a test of what a user-mode emulator does not do as the kernel does.
+func skipEmulated(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" { // set by .ci/emulated.sh
+		t.Skip("user-mode emulation:", why)
 	}
 }
