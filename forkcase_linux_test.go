@@ -243,7 +243,7 @@ var forkGuards = map[string]func() (read readFunc, why string){
 	guardPIDOnly: func() (readFunc, string) {
 		h := newHost()
 		h.clones = pidOnly()
-		return forkGenerator(&Config{Entropy: streamInMemory()}, h)
+		return forkGenerator(&Config{Entropy: streamInMemory(), Deterministic: true}, h)
 	},
 }
 
