@@ -80,6 +80,13 @@ func (w *cloneWatch) poll() uint64 {
 	return w.number()
 }
 
+// pollID is poll, and looks at the process ID although there is a page.
+func (w *cloneWatch) pollID() {
+	if g := w.last.Load(); g == nil || g.pid != w.identity() {
+		w.look()
+	}
+}
+
 // current is the generation behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *generation {
 	w.poll()
@@ -112,10 +119,8 @@ func (w *cloneWatch) step(change func(next *generation)) {
 // before 4.2) restore it without its advice. Where that fails the process ID is looked
 // at in each poll from then on.
 func (w *cloneWatch) recheck() {
+	w.pollID()
 	g := w.last.Load()
-	if g == nil || g.pid != w.identity() {
-		g = w.look()
-	}
 	if g.page == nil || w.wipeOnFork == nil {
 		return
 	}

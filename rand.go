@@ -100,4 +100,8 @@ func readFull(rand io.Reader, b []byte) error {
 // noticed, and never goes down. It looks at the detectors itself. A pause alone
 // does not move it, since a pause is not known to have been a clone: where nothing
 // tells, it is no guard for a nonce counter.
-func Generation() uint64 { return thisHost().clones.poll() }
+func Generation() uint64 {
+	w := thisHost().clones
+	w.pollID()
+	return w.poll()
+}
