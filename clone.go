@@ -12,6 +12,8 @@ type cloneWatch struct {
 	last atomic.Pointer[generation]
 	arms atomic.Uint64 // how often the fork page was armed
 
+	hooks cloneHooks // of OnClone
+
 	// What to watch, fixed before the first use. Tests name memory of their own.
 	forkPage   func() (page *uint64, why string)
 	wipeOnFork func(page *uint64) (why string) // advises the page again
@@ -111,7 +113,9 @@ func (w *cloneWatch) step(change func(next *generation)) {
 	next := *g
 	next.number++
 	change(&next)
-	w.last.CompareAndSwap(g, &next) // where this fails somebody else has moved it
+	if w.last.CompareAndSwap(g, &next) { // or else somebody else has moved it
+		w.hooks.tell(next.number)
+	}
 }
 
 // recheck looks at what a restore may have changed unseen. The process ID is compared,
@@ -143,6 +147,7 @@ func (w *cloneWatch) look() *generation {
 			return g
 		}
 		if w.last.CompareAndSwap(g, next) {
+			w.hooks.tell(next.number)
 			return next
 		}
 	}
