@@ -11,8 +11,9 @@ type Generator struct{ pool pool }
 
 var errNoGenerator = errors.New("clonerand: Generator not made by New")
 
-// New instantiates a generator and seeds it. It fails with [ErrEntropy] when the
-// source does, and then there is no generator. A nil cfg is the zero Config.
+// New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
+// fails with [ErrEntropy] when the source does, and then there is no generator. Other
+// errors say what of cfg cannot be had.
 //
 // It mirrors psa_crypto_init for the instance that it makes, and CTR_DRBG
 // Instantiate of SP 800-90A, 10.2.1.3.2.
