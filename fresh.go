@@ -98,8 +98,8 @@ func (h *host) widen(lim *pauseLimits, ready bool) {
 }
 
 // draw asks the CPU for two random words. Where it has no random instruction, or
-// one that is stuck, as some are after a resume (all ones, or the same again
-// and again), ok is false.
+// one that is stuck, as some are after a resume (all zeros, all ones, or the
+// same again and again), ok is false.
 func (h *host) draw() (x, y uint64, ok bool) {
 	if h.random == nil {
 		return 0, 0, false

@@ -59,7 +59,7 @@ func (h *host) inspectPause(loop time.Duration) Protection {
 	p.Active, p.Mend = true, ""
 	p.Detail = fmt.Sprintf("%s at %d kHz, a pause is %d ticks (%v)", counterName, l.rate/1000, l.g, pauseTime)
 	if a := l.allowance.Load(); a > l.g {
-		p.Detail += fmt.Sprintf(", a fold may take %d", a)
+		p.Detail += fmt.Sprintf(", a mix may take %d", a)
 	}
 	if loop > 0 {
 		cost, pauses := h.pause.trial(l, loop)

@@ -68,9 +68,9 @@ func (s *state) serves(n int, e *epoch, now uint64) bool {
 	return uint(n-1) < maxSmall && s.buffer.has(n) && !s.buffer.mixing && s.epoch == e && s.window.holds(now)
 }
 
-// release erases what was taken and gives the lock back. It is deferred, so
-// that a fault in the caller's memory, or a panic or Goexit in its reader, leaves no lock held,
-// and nothing that could be given twice.
+// release erases what was taken and gives the lock back. It is deferred, so that a fault
+// in the caller's memory, or a panic or Goexit in its reader, leaves no lock held, and
+// nothing that could be given twice.
 func (s *state) release() {
 	s.buffer.eraseTaken()
 	s.lock.unlock()
