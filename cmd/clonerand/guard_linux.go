@@ -79,11 +79,11 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	defer context.AfterFunc(ctx, func() { timer.Close() })()
 
 	line := fmt.Sprintf("the kernel reseeds each %v; a tick takes %v", every, took)
-	if watched != "" {
-		line += "; it also does when this moves: " + watched
-	}
 	if refused != nil {
-		line += "; but " + refused.Error()
+		line = fmt.Sprintf("a tick each %v, but %v", every, refused)
+	}
+	if watched != "" {
+		line += "; one at once when this moves: " + watched
 	}
 	if err := notifySystemd("READY=1"); err != nil {
 		line += fmt.Sprintf("; systemd was not told: %v", err)
