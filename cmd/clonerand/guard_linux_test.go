@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +24,7 @@ import (
 )
 
 // needGuard skips where this user, or a sandbox, may not make the kernel reseed.
-func needGuard(t *testing.T) {
+func needGuard(t testing.TB) {
 	t.Helper()
 	skipEmulated(t, "QEMU passes RNDADDENTROPY's pointer on as it is")
 	k, err := openKernel()
@@ -151,7 +152,7 @@ func TestGuardNeedsTheCapability(t *testing.T) {
 }
 
 // startGuard starts a daemon under a systemd of its own, and waits for READY=1. stop ends it and returns what it wrote.
-func startGuard(t *testing.T, cmd *exec.Cmd) (stop func() string) {
+func startGuard(t testing.TB, cmd *exec.Cmd) (stop func() string) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -288,7 +289,7 @@ func TestGuardWakesUpOnceATick(t *testing.T) {
 }
 
 // wakeUps counts how often the threads of a process have gone to sleep.
-func wakeUps(t *testing.T, pid int) (n int) {
+func wakeUps(t testing.TB, pid int) (n int) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(files) == 0 {
@@ -329,4 +330,50 @@ func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 			t.Errorf("%d pauses: %d tries, %v, want %d", pauses, readings/2, err, want)
 		}
 	}
+}
+
+// BenchmarkGuard is what the daemon costs: a loop of crypto/rand reads of 16 bytes beside it, its share of a CPU and
+// its wake-ups. Run it with -benchtime 5s or more.
+func BenchmarkGuard(b *testing.B) {
+	needGuard(b)
+	for _, every := range []string{"none", "100ms", "10ms", "1ms"} {
+		b.Run(every, func(b *testing.B) {
+			var cmd *exec.Cmd
+			if every != "none" {
+				cmd = exec.Command(program(b), "guard", "-every", every)
+				defer startGuard(b, cmd)()
+			}
+			var buf [16]byte
+			var cpu time.Duration
+			var wakes int
+			if cmd != nil {
+				time.Sleep(200 * time.Millisecond)
+				cpu, wakes = cpuTime(b, cmd.Process.Pid), wakeUps(b, cmd.Process.Pid)
+			}
+			start := time.Now()
+			for b.Loop() {
+				rand.Read(buf[:])
+			}
+			if cmd != nil {
+				took := time.Since(start)
+				b.ReportMetric(100*float64(cpuTime(b, cmd.Process.Pid)-cpu)/float64(took), "%CPU")
+				b.ReportMetric(float64(wakeUps(b, cmd.Process.Pid)-wakes)/took.Seconds(), "wakes/s")
+			}
+		})
+	}
+}
+
+// cpuTime is what the threads of a process have run, by the scheduler's clock.
+func cpuTime(b *testing.B, pid int) (sum time.Duration) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		b.Skip("the kernel does not show what a thread has run (CONFIG_SCHED_INFO)")
+	}
+	for _, file := range files {
+		var ran time.Duration
+		line, _ := os.ReadFile(file)
+		fmt.Sscan(string(line), &ran)
+		sum += ran
+	}
+	return sum
 }
