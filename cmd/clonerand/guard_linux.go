@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -168,20 +167,17 @@ func (t *kernelTimer) wait() error {
 	})
 }
 
-// notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does.
+// notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does. Package net would bring a
+// name resolver in C.
 func notifySystemd(state string) error {
-	name := os.Getenv("NOTIFY_SOCKET")
+	name := os.Getenv("NOTIFY_SOCKET") // a path, or an abstract name with @ for the zero byte, as unix.SockaddrUnix has it
 	if name == "" {
 		return nil
 	}
-	if name[0] == '@' { // an abstract name
-		name = "\x00" + name[1:]
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return os.NewSyscallError("socket", err)
 	}
-	defer conn.Close()
-	_, err = conn.Write([]byte(state))
-	return err
+	defer unix.Close(fd)
+	return os.NewSyscallError("sendto", unix.Sendto(fd, []byte(state), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: name}))
 }

@@ -187,6 +187,31 @@ func startGuard(t testing.TB, cmd *exec.Cmd) (stop func() string) {
 	return stop
 }
 
+func TestSystemdIsToldOnASocketOfEitherKind(t *testing.T) {
+	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), fmt.Sprintf("@clonerand-test-%d", os.Getpid())} {
+		t.Setenv("NOTIFY_SOCKET", name)
+		if err := notifySystemd("READY=1"); err == nil {
+			t.Errorf("%s: no error without a listener", name)
+		}
+		conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := notifySystemd("READY=1"); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		if n, err := conn.Read(b); string(b[:n]) != "READY=1" {
+			t.Errorf("%s: %q, %v", name, b[:n], err)
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := notifySystemd("READY=1"); err != nil {
+		t.Errorf("without systemd: %v", err)
+	}
+}
+
 // ticks returns the counter values that guard -v wrote.
 func ticks(t *testing.T, log string) (counters []uint64) {
 	t.Helper()
