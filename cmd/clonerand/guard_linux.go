@@ -29,7 +29,7 @@ func guardOnce(id []byte, stdout io.Writer) error {
 	}
 	err = k.reseed(id)
 	if err == nil {
-		err = takesUncredited()
+		err = takesUncredited(randomFolder)
 	}
 	if err == nil {
 		fmt.Fprintln(stdout, "The kernel has reseeded its generator.")
@@ -64,7 +64,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	}
 	refused = tick()
 	if refused == nil {
-		refused = takesUncredited()
+		refused = takesUncredited(randomFolder)
 	}
 	watched, period := watchedSignals(), every
 	if watched != "" {
@@ -107,7 +107,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		case err == nil && refused == errUncredited:
 			continue
 		case err == nil && refused != nil:
-			err = takesUncredited()
+			err = takesUncredited(randomFolder)
 		}
 		if err != refused && err != nil {
 			logf("%v", err)

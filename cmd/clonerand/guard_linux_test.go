@@ -338,6 +338,30 @@ func wakeUps(t testing.TB, pid int) (n int) {
 	return n
 }
 
+func TestAKernelThatWantsCreditIsTold(t *testing.T) {
+	for _, c := range []struct {
+		size, available string
+		want            error
+	}{
+		{"256\n", "256\n", nil},             // since 5.19
+		{"256\n", "0\n", errUncredited},     // 5.18, which has used up what it had
+		{"4096\n", "3417\n", errUncredited}, // 5.10
+		{"", "", nil},                       // no /proc: nobody can tell
+	} {
+		dir := t.TempDir()
+		for name, content := range map[string]string{"poolsize": c.size, "entropy_avail": c.available} {
+			if content != "" {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := takesUncredited(dir); got != c.want {
+			t.Errorf("a pool of %q with %q: %v, want %v", c.size, c.available, got, c.want)
+		}
+	}
+}
+
 func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 	needGuard(t)
 	k, err := openKernel()
