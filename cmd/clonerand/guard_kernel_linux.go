@@ -78,14 +78,17 @@ func (k *kernel) measure() error {
 // reseed gives the kernel 32 fresh bytes, and the identity of this clone where that is known, and makes it reseed from
 // them. Where a pause shows that the machine may have been cloned in between, two clones may have the same bytes, and
 // it does all again; a machine that is busy pauses, too, so not for ever.
-func (k *kernel) reseed(id []byte) (err error) {
+//
+// It returns the counter at the end of the try that counts. A clone that is made later finds a counter beyond that.
+func (k *kernel) reseed(id []byte) (end uint64, err error) {
 	for range 8 {
 		start := k.counter()
-		if err = k.reseedOnce(id); k.counter()-start <= k.limit {
+		err = k.reseedOnce(id)
+		if end = k.counter(); end-start <= k.limit {
 			break
 		}
 	}
-	return err
+	return end, err
 }
 
 func (k *kernel) reseedOnce(id []byte) error {

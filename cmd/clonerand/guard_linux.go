@@ -27,7 +27,7 @@ func guardOnce(id []byte, stdout io.Writer) error {
 		fit := fitIdentity(id)
 		id = fit[:]
 	}
-	err = k.reseed(id)
+	_, err = k.reseed(id)
 	if err == nil {
 		err = takesUncredited(randomFolder)
 	}
@@ -53,12 +53,13 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		return refused
 	}
 	n, took := uint64(0), time.Duration(0)
-	tick := func() (err error) {
+	tick := func() error {
 		start := time.Now()
-		if err = k.reseed(nil); err == nil {
+		end, err := k.reseed(nil)
+		if err == nil {
 			n++
 			took = time.Since(start)
-			ticked(n, k.counter())
+			ticked(n, end)
 		}
 		return err
 	}

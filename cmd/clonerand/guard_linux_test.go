@@ -31,7 +31,7 @@ func needGuard(t testing.TB) {
 	k, err := openKernel()
 	if err == nil {
 		defer k.close()
-		err = k.reseed(nil)
+		_, err = k.reseed(nil)
 	}
 	if err != nil {
 		t.Skip("the kernel cannot be made to reseed here:", err)
@@ -381,8 +381,8 @@ func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 			}
 			return now
 		}
-		if err := k.reseed(nil); err != nil || readings != 2*want {
-			t.Errorf("%d pauses: %d tries, %v, want %d", pauses, readings/2, err, want)
+		if end, err := k.reseed(nil); err != nil || readings != 2*want || end != now {
+			t.Errorf("%d pauses: %d tries, the end at %d, %v, want %d, and the last reading %d", pauses, readings/2, end, err, want, now)
 		}
 	}
 }
