@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clonerand/rand/internal/signalfile"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -332,7 +333,7 @@ func FuzzSignalFile(f *testing.F) {
 			}
 			if s.memory != nil {
 				_ = s.inspect()
-				unmapSignal(s.memory)
+				signalfile.Unmap(s.memory)
 			}
 		}
 	})

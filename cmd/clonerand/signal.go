@@ -9,16 +9,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/clonerand/rand"
+	"github.com/clonerand/rand/internal/signalfile"
 )
 
 // The generation file: a 64-bit little-endian counter, then the identity of the clone.
 const (
-	generationPath = "/run/clonerand/generation"
-	generationSize = 64
+	generationSize = signalfile.Size
 	identitySize   = generationSize - 8
 )
 
@@ -44,7 +43,7 @@ virtual machine and the time of the restore. Siblings that share one template sh
 read the file: the identity is no secret.
 
 -id HEX     hexadecimal digits, any number of pairs; hyphens and colons are skipped, as in a UUID
--id-file F  the bytes of the file F, as they are
+-id-file F  the bytes of the file F, as they are; of standard input where F is -
 An identity of more than 56 bytes is hashed with SHA-512 and cut to 56.
 `
 
@@ -63,7 +62,10 @@ func signalInitCommand(args []string, stdout, stderr io.Writer) int {
 	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
 		return status
 	}
-	path := generationFile(flags.Arg(0))
+	path, err := generationFile(flags.Args())
+	if err != nil {
+		return misused(stderr, signalUsage, err)
+	}
 	created, err := initGeneration(path)
 	if err != nil {
 		return failed(stderr, err)
@@ -83,11 +85,14 @@ func signalBumpCommand(args []string, stdout, stderr io.Writer) int {
 	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
 		return status
 	}
+	path, err := generationFile(flags.Args())
+	if err != nil {
+		return misused(stderr, signalUsage, err)
+	}
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 
 	id := make([]byte, identitySize)
-	var err error
 	switch {
 	case given["id"] && given["id-file"]:
 		return misused(stderr, signalUsage, errors.New("-id and -id-file exclude each other"))
@@ -102,7 +107,6 @@ func signalBumpCommand(args []string, stdout, stderr io.Writer) int {
 	default:
 		rand.Read(id)
 	}
-	path := generationFile(flags.Arg(0))
 	generation, err := bumpGeneration(path, fitIdentity(id))
 	if err != nil {
 		return failed(stderr, err)
@@ -116,12 +120,13 @@ func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
 	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
 		return status
 	}
-	if file := flags.Arg(0); file != "" { // before the package looks for it, which it does once
-		abs, err := filepath.Abs(file)
-		if err == nil {
-			err = os.Setenv("CLONERAND_GENERATION", abs)
+	path, pathErr := generationFile(flags.Args())
+	if flags.NArg() > 0 {
+		if pathErr != nil {
+			return misused(stderr, signalUsage, pathErr)
 		}
-		if err != nil {
+		// Before the package looks for it, which it does once.
+		if err := os.Setenv("CLONERAND_GENERATION", path); err != nil {
 			return failed(stderr, err)
 		}
 	}
@@ -133,7 +138,9 @@ func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	printProtections(stdout, rows)
-	path := generationFile(flags.Arg(0))
+	if pathErr != nil {
+		return 0 // the table says it
+	}
 	generation, id, err := readGeneration(path)
 	if err == nil {
 		fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
@@ -143,15 +150,19 @@ func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// generationFile is the file that the arguments, the environment or else the default name.
-func generationFile(argument string) string {
-	if argument != "" {
-		return argument
+// generationFile is the file that the arguments, the environment or else the default name: one that processes would use.
+func generationFile(args []string) (string, error) {
+	if len(args) == 0 {
+		path, err := signalfile.Path(os.Getenv("CLONERAND_GENERATION"))
+		if err != nil {
+			err = fmt.Errorf("CLONERAND_GENERATION: %w; name a FILE, or unset it", err)
+		}
+		return path, err
 	}
-	if path := os.Getenv("CLONERAND_GENERATION"); path != "" && path != "off" {
-		return path
+	if args[0] == "" { // a variable of a script that is not set
+		return "", errors.New("the name of the FILE is empty")
 	}
-	return generationPath
+	return signalfile.Path(args[0])
 }
 
 func hexIdentity(digits string) ([]byte, error) {
@@ -162,20 +173,23 @@ func hexIdentity(digits string) ([]byte, error) {
 	return id, nil
 }
 
-// fileIdentity reads a regular file of at most 1 MiB; of anything else nobody knows whether it ever ends.
+// fileIdentity reads standard input, where path is "-", or a regular file; of anything else nobody knows whether it ever
+// ends. It reads at most 1 MiB.
 func fileIdentity(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	f := os.Stdin
+	if path != "-" {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s: is not a regular file", path)
+		}
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	id, err := io.ReadAll(io.LimitReader(f, 1<<20+1))
 	switch {
 	case err != nil:
