@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -63,15 +62,20 @@ func CreateNVSeed(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := absent(s.path); err != nil { // no lock beside what is no seed
+	p, err := openFolder(s.path, false)
+	if err != nil {
 		return s.fail(err)
 	}
-	unlock, err := s.lock(s.path, nil)
+	defer p.close()
+	if err := p.absent(); err != nil { // no lock beside what is no seed
+		return s.fail(err)
+	}
+	unlock, err := s.lock(p, nil)
 	if err != nil {
 		return s.fail(err)
 	}
 	defer unlock()
-	if err := absent(s.path); err != nil { // somebody else may have been first
+	if err := p.absent(); err != nil { // somebody else may have been first
 		return s.fail(err)
 	}
 	var first [nvSeedLen]byte
@@ -79,7 +83,7 @@ func CreateNVSeed(path string) error {
 	if _, err := io.ReadFull(cryptoReader, first[:]); err != nil {
 		return s.fail(err)
 	}
-	return s.fail(s.replace(s.path, first[:], nil))
+	return s.fail(s.replace(p, first[:], nil))
 }
 
 // OpenNVSeed checks that path is a seed that can be used and returns it. It
@@ -160,17 +164,19 @@ func (s *NVSeed) draw(out, perso []byte) error {
 // advance puts the next seed in the place of the present one and returns the
 // state that both it and the output come from.
 func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
-	file, seed, err := locate(s.path)
+	p, seed, err := openSeedFolder(s.path)
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := s.lock(file, seed)
+	defer p.close()
+	s.at("opened")
+	unlock, err := s.lock(p, seed)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	s.at("locked")
-	old, info, err := readSeed(file)
+	old, info, err := p.readSeed()
 	defer clear(old)
 	if err != nil {
 		return nil, err
@@ -182,7 +188,7 @@ func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
 	err = drbg.generate(next[:], nil)
 	s.at("derived")
 	if err == nil {
-		err = s.replace(file, next[:], info)
+		err = s.replace(p, next[:], info)
 	}
 	if err != nil {
 		drbg.wipe()
@@ -191,28 +197,34 @@ func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
 	return drbg, nil
 }
 
-// try does all of a draw but to replace the file.
+// try does all of a draw but the rename, which it tries in a way that cannot succeed.
 func (s *NVSeed) try() error {
-	file, seed, err := locate(s.path)
+	p, seed, err := openSeedFolder(s.path)
 	if err != nil {
 		return err
 	}
-	unlock, err := s.lock(file, seed)
+	defer p.close()
+	unlock, err := s.lock(p, seed)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	old, info, err := readSeed(file)
+	old, info, err := p.readSeed()
 	clear(old)
 	if err != nil {
 		return err
 	}
-	var trial [nvSeedLen]byte
-	next, err := s.write(file, trial[:], info)
-	if err != nil {
+	if err := p.checkReplaceable(); err != nil {
 		return err
 	}
-	return os.Remove(next)
+	var trial [nvSeedLen]byte
+	if err := s.write(p, trial[:], info); err != nil {
+		return err
+	}
+	if err := p.remove(p.name + ".next"); err != nil {
+		return p.advise(err)
+	}
+	return p.sync()
 }
 
 func (s *NVSeed) at(step string) {

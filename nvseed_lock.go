@@ -61,8 +61,8 @@ func enterGate() *forkGate {
 func (g *forkGate) leave() { g.held.Store(false) }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
-func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
-	name := file + ".lock"
+func (s *NVSeed) lock(p *seedFolder, owner fs.FileInfo) (unlock func(), err error) {
+	name := p.full(p.name + ".lock")
 	deadline := time.Now().Add(s.wait)
 	holder := "another goroutine of this process" // until the lock file tells
 	if last := lastDraw.Load(); last != 0 && time.Since(packageInit.clock)-time.Duration(last) < time.Millisecond {
@@ -70,7 +70,7 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 	}
 	for {
 		if g := enterGate(); g != nil {
-			f, other, err := s.tryLock(name, owner)
+			f, other, err := s.tryLock(p, owner)
 			if f != nil {
 				return func() {
 					f.Close()
@@ -92,8 +92,8 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 }
 
 // tryLock returns the open lock file whose lock it holds, or who holds it.
-func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err error) {
-	f, err = openLock(name, owner)
+func (s *NVSeed) tryLock(p *seedFolder, owner fs.FileInfo) (f *os.File, holder string, err error) {
+	f, err = p.openLock(owner)
 	if f == nil {
 		return nil, "nobody", err
 	}
@@ -104,7 +104,7 @@ func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder str
 		// excludes nobody who comes later.
 		var mine, named fs.FileInfo
 		if mine, err = f.Stat(); err == nil {
-			named, err = os.Lstat(name)
+			named, err = p.lstat(p.name + ".lock")
 		}
 		if err == nil && os.SameFile(mine, named) {
 			return f, "", nil
@@ -118,43 +118,51 @@ func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder str
 	return nil, holder, err
 }
 
-// openLock opens the lock file, or makes it for the owner of the seed. The owner
-// and mode of one that is there are left alone: in a folder of another user, root
-// could be made to give any file away.
-func openLock(name string, owner fs.FileInfo) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|openFlags, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return createLock(name, owner)
+const adviceLock = "it must be a regular file of the owner of the seed: remove it while nothing draws"
+
+// openLock opens the lock file, or makes it for the owner of the seed. It returns nil and nil if it was made or
+// replaced at this moment. The owner and mode of one that is there are left alone.
+func (p *seedFolder) openLock(owner fs.FileInfo) (*os.File, error) {
+	name := p.name + ".lock"
+	seen, err := p.lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return p.createLock(name, owner)
+	case err != nil:
+		return nil, p.advise(err)
+	case !seen.Mode().IsRegular():
+		return nil, mend(fmt.Errorf("is no regular file (%v)", seen.Mode().Type()), adviceLock)
 	}
-	if err == nil {
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil {
-			err = checkRegular(info)
-		}
-		if err == nil {
-			return f, nil
-		}
+	f, err := p.open(name, os.O_RDWR)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, mend(err, adviceLock)
+	case err != nil:
+		return nil, p.advise(err)
+	}
+	info, err := f.Stat()
+	if err != nil || !os.SameFile(seen, info) {
 		f.Close()
+		return nil, err
 	}
-	if what := adviceFor(err); what == "" || errors.Is(err, fs.ErrPermission) {
-		return nil, mend(err, "it must be a regular file of the owner of the seed: remove it while nothing draws")
-	}
-	return nil, advise(name, err)
+	return f, nil
 }
 
 // createLock returns nil and nil if someone else was first.
-func createLock(name string, owner fs.FileInfo) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
+func (p *seedFolder) createLock(name string, owner fs.FileInfo) (*os.File, error) {
+	f, err := p.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, advise(name, err)
+		return nil, p.advise(err)
 	}
 	if err := ownLike(f, owner); err != nil {
 		f.Close()
-		os.Remove(name)
-		return nil, err
+		_ = p.remove(name)
+		return nil, p.advise(err)
 	}
 	return f, nil
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Unknown reports whether uid stands for users that nobody here can tell apart. In a user namespace the kernel
-// shows every user that is not mapped as one, the overflow user (user_namespaces(7)).
-func Unknown(uid int) bool { return uid == overflowUser() && !everybodyIsMapped() }
+// shows every user that is not mapped as one, the overflow user (user_namespaces(7)), who is never root.
+func Unknown(uid int) bool { return uid != 0 && uid == overflowUser() && !everybodyIsMapped() }
 
 func overflowUser() int {
 	text, _ := os.ReadFile("/proc/sys/kernel/overflowuid")

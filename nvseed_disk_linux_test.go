@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -38,7 +39,7 @@ func inMountNamespace(t *testing.T) bool {
 func smallDisk(t *testing.T, options string) (s *NVSeed, dir, path string) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := unix.Mount("clonerand", dir, "tmpfs", 0, "size=64k,"+options); err != nil {
+	if err := unix.Mount("clonerand", dir, "tmpfs", 0, "mode=0755,size=64k,"+options); err != nil {
 		t.Skip("mount:", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
@@ -169,5 +170,45 @@ func dropDACOverride(t *testing.T) {
 	data[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 	if err := unix.Capset(&header, &data[0]); err != nil {
 		t.Skip("capset:", err)
+	}
+}
+
+// A power failure can not be had in a test. That nothing is handed out before
+// the next seed is on the disk can be seen in the order of the system calls.
+func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace:", err)
+	}
+	_, path := newSeed(t)
+	log := filepath.Join(t.TempDir(), "log")
+	cmd := seedHelper(t, "draw", path, "1")
+	cmd.Args = append([]string{strace, "-f", "-o", log, "-e", "trace=openat,?fcntl,?fcntl64,write,fsync,?rename,?renameat,?renameat2", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = strace
+	out, err := cmd.Output()
+	if err != nil && len(out) == 0 {
+		t.Skip("strace can not trace here:", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := regexp.QuoteMeta(filepath.Dir(path))
+	rest := string(mustReadFile(t, log))
+	for _, call := range []string{
+		`openat\(AT_FDCWD, "` + dir + `", O_RDONLY`,
+		`fcntl(?:64)?\(\d+, F_SETLK(?:64)?, \{l_type=F_WRLCK.*= 0\n`,
+		`openat\(\d+, "seed", O_RDONLY`,
+		`openat\(\d+, "seed\.next", O_WRONLY\|O_CREAT\|O_EXCL\|.*, 0600\) = \d+\n`,
+		`write\(\d+, .*, 64\) += 64\n`,
+		`fsync\(\d+\) += 0\n`,
+		`renameat2?\(\d+, "seed\.next", \d+, "seed".*= 0\n`,
+		`fsync\(\d+\) += 0\n`,
+		`write\(1, "` + strings.TrimSpace(string(out))[:32], // strace shows the beginning
+	} {
+		at := regexp.MustCompile(call).FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("no %s in what is left of the draw:\n%s\nall of it:\n%s", call, rest, mustReadFile(t, log))
+		}
+		rest = rest[at[1]:]
 	}
 }

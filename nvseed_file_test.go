@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -318,4 +321,124 @@ func TestNVSeedKeepsItsOwner(t *testing.T) {
 	if err := unix.Stat(bait, &st); err != nil || st.Uid != 0 || fmt.Sprintf("%o", st.Mode&0o777) != "644" {
 		t.Errorf("a file linked to the lock's name belongs to %d, mode %o, %v", st.Uid, st.Mode, err)
 	}
+}
+
+func TestNVSeedStuckHoldersDoNotHoldUpOtherSeeds(t *testing.T) {
+	a, pathA := newSeed(t)
+	b, pathB := newSeed(t)
+	c, _ := newSeed(t)
+	holders := map[*NVSeed]*exec.Cmd{a: holdSeed(t, pathA, "locked"), b: holdSeed(t, pathB, "synced")}
+	var wg sync.WaitGroup
+	for s, holder := range holders {
+		holder.Process.Signal(unix.SIGSTOP)
+		s.wait = 300 * time.Millisecond
+		wg.Go(func() {
+			start := time.Now()
+			_, err := s.Read(make([]byte, 48))
+			if took := time.Since(start); err == nil || !strings.Contains(err.Error(), s.path+".lock: held by process "+strconv.Itoa(holder.Process.Pid)) || took > 3*time.Second {
+				t.Errorf("after %v: %v", took, err)
+			}
+		})
+	}
+	start := time.Now()
+	for range 10 {
+		mustDraw(t, c, 48, "")
+	}
+	if took := time.Since(start); took > 250*time.Millisecond {
+		t.Errorf("another seed took %v meanwhile", took)
+	}
+	wg.Wait()
+}
+
+func TestNVSeedLockFileMayBeRemoved(t *testing.T) {
+	s, path := newSeed(t)
+	opened, locked := 0, false
+	s.step = func(step string) {
+		switch step {
+		case "lock opened":
+			if opened++; opened <= 3 {
+				os.Remove(path + ".lock")
+			}
+		case "locked":
+			locked = true
+			// A lock on a file without a name would keep nobody out.
+			if _, err := seedHelper(t, "try", path).Output(); err == nil {
+				t.Error("another process draws at the same time")
+			}
+		}
+	}
+	mustDraw(t, s, 48, "")
+	if opened != 4 || !locked {
+		t.Errorf("tried %d times", opened)
+	}
+}
+
+// mbedTLS builds a program of testdata/mbedtls.
+func mbedTLS(t *testing.T, name string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name)
+	out, err := exec.Command("cc", "-Wall", "-Werror", "-o", program, "testdata/mbedtls/"+name+".c", "-lmbedcrypto").CombinedOutput()
+	if err != nil {
+		missing := t.Skipf
+		if os.Getenv("CI") == "true" {
+			missing = t.Fatalf
+		}
+		missing("needs a C compiler and Mbed TLS (Debian: libmbedtls-dev): %v\n%s", err, out)
+	}
+	return program
+}
+
+func mustRun(t *testing.T, program string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(program), err, out)
+	}
+}
+
+func TestNVSeedWrittenByMbedTLS(t *testing.T) {
+	write := mbedTLS(t, "write_seed")
+	path := filepath.Join(memoryDir(t), "seed")
+	mustRun(t, "sh", "-c", "umask 022 && "+write+" "+path)
+	// Mbed TLS leaves the mode to the umask.
+	if _, err := OpenNVSeed(path); err == nil || !strings.Contains(err.Error(), "run chmod 600 "+path) {
+		t.Errorf("a seed for all to read: %v", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := mustReadFile(t, path)
+	s := openSeed(t, path)
+	s.stamp = frozen
+	out := mustDraw(t, s, 48, "")
+
+	// It is the bytes of Mbed TLS that count, all of them.
+	before[len(before)-1] ^= 1
+	other := filepath.Join(memoryDir(t), "other")
+	if err := os.WriteFile(other, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s2 := openSeed(t, other)
+	s2.stamp = frozen
+	if bytes.Equal(out, mustDraw(t, s2, 48, "")) {
+		t.Error("the last byte makes no difference")
+	}
+}
+
+func TestNVSeedUpdatedByMbedTLS(t *testing.T) {
+	update := mbedTLS(t, "update_seed")
+	s, path := newSeed(t)
+	seen := map[string]bool{}
+	for range 3 {
+		mustDraw(t, s, 48, "")
+		seen[string(mustReadFile(t, path))] = true
+		mustRun(t, update, path)
+		seen[string(mustReadFile(t, path))] = true
+	}
+	if len(seen) != 6 {
+		t.Errorf("%d seeds, want 6", len(seen))
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 || info.Size() != nvSeedLen {
+		t.Errorf("%v, %v", info, err)
+	}
+	mustDraw(t, openSeed(t, path), 48, "")
 }
