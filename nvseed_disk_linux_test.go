@@ -131,17 +131,124 @@ func TestNVSeedInAReadOnlyPlace(t *testing.T) {
 	}
 }
 
-// A container that gets a single file mounted can not replace it.
-func TestNVSeedThatIsAMountOfItsOwn(t *testing.T) {
+// What a draw could not replace is no seed that can be used: OpenNVSeed finds out without a draw.
+func TestNVSeedThatCannotBeReplaced(t *testing.T) {
 	if !inMountNamespace(t) {
 		return
 	}
-	s, dir, path := smallDisk(t, "")
-	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
-		t.Skip("bind mount:", err)
+	bind := func(from, to string, flags uintptr) func(t *testing.T) {
+		return func(t *testing.T) {
+			if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+				t.Skip("bind mount:", err)
+			}
+			t.Cleanup(func() { unix.Unmount(to, unix.MNT_DETACH) })
+			if flags != 0 {
+				if err := unix.Mount("", to, "", unix.MS_BIND|unix.MS_REMOUNT|flags, ""); err != nil {
+					t.Skip("remount:", err)
+				}
+			}
+		}
 	}
-	defer unix.Unmount(path, 0)
-	mustFail(t, s, path, "mount its folder "+dir+" instead")
+	attribute := func(path string, flag int) func(t *testing.T) {
+		return func(t *testing.T) {
+			old := setFileAttribute(t, path, flag)
+			t.Cleanup(func() { setFileAttribute(t, path, old) })
+		}
+	}
+	const immutable, appendOnly = 0x10, 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL of linux/fs.h
+	const mount, mode, attributed = "the file is a mount of its own and cannot be replaced: mount its folder DIR instead",
+		"DIR is read-only, and a seed must be advanced at every draw: move it to a writable place",
+		"operation not permitted: an attribute of the file or of DIR forbids it (chattr -ia takes it away on Linux)"
+	for _, c := range []struct {
+		name string
+		make func(dir, path string) func(t *testing.T)
+		want string
+	}{
+		{"a mount of itself", func(dir, path string) func(t *testing.T) { return bind(path, path, 0) }, mount},
+		{"a mount of another file", func(dir, path string) func(t *testing.T) {
+			return func(t *testing.T) {
+				other := filepath.Join(memoryDir(t), "seed")
+				if err := CreateNVSeed(other); err != nil {
+					t.Fatal(err)
+				}
+				bind(other, path, 0)(t)
+			}
+		}, mount},
+		{"a read-only mount of itself", func(dir, path string) func(t *testing.T) { return bind(path, path, unix.MS_RDONLY) }, mount},
+		{"a mount in a read-only folder", func(dir, path string) func(t *testing.T) {
+			return func(t *testing.T) {
+				bind(dir, dir, unix.MS_RDONLY)(t)
+				bind(path, path, 0)(t)
+			}
+		}, mode},
+		{"a read-only mount of the folder", func(dir, path string) func(t *testing.T) { return bind(dir, dir, unix.MS_RDONLY) }, mode},
+		{"a mount of the folder", func(dir, path string) func(t *testing.T) { return bind(dir, dir, 0) }, ""},
+		{"immutable", func(dir, path string) func(t *testing.T) { return attribute(path, immutable) }, attributed},
+		{"append only", func(dir, path string) func(t *testing.T) { return attribute(path, appendOnly) }, attributed},
+		{"in an immutable folder", func(dir, path string) func(t *testing.T) { return attribute(dir, immutable) }, attributed},
+		{"in an append-only folder", func(dir, path string) func(t *testing.T) { return attribute(dir, appendOnly) }, attributed},
+		{"FILE.next is a mount", func(dir, path string) func(t *testing.T) {
+			return func(t *testing.T) {
+				if err := os.WriteFile(path+".next", nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				bind(path+".next", path+".next", 0)(t)
+			}
+		}, "device or resource busy"},
+		{"FILE.next is immutable", func(dir, path string) func(t *testing.T) {
+			return func(t *testing.T) {
+				if err := os.WriteFile(path+".next", nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				attribute(path+".next", immutable)(t)
+			}
+		}, attributed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "seed")
+			if err := CreateNVSeed(path); err != nil {
+				t.Fatal(err)
+			}
+			s := openSeed(t, path)
+			c.make(dir, path)(t)
+			want := strings.ReplaceAll(c.want, "DIR", dir)
+			before, names := mustReadFile(t, path), folder(t, dir)
+			if _, err := OpenNVSeed(path); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("OpenNVSeed: %v, want %q in it", err, want)
+			}
+			if after := folder(t, dir); !bytes.Equal(before, mustReadFile(t, path)) || fmt.Sprint(after) != fmt.Sprint(names) {
+				t.Errorf("OpenNVSeed changed the seed, or the folder: %v, was %v", after, names)
+			}
+			if want == "" {
+				mustDraw(t, s, 48, "")
+				return
+			}
+			out := make([]byte, 48)
+			_, err := s.Read(out)
+			if err == nil || !strings.Contains(err.Error(), want) || !bytes.Equal(out, make([]byte, 48)) || !bytes.Equal(before, mustReadFile(t, path)) {
+				t.Errorf("Read: %v, want %q in it", err, want)
+			}
+		})
+	}
+}
+
+// setFileAttribute gives a file one attribute (chattr(1)) and returns what it had.
+func setFileAttribute(t *testing.T, path string, flags int) (old int) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	had, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, had&^0x30|flags&0x30)
+	}
+	if err != nil {
+		t.Skip("file attributes:", err)
+	}
+	return had & 0x30
 }
 
 func TestNVSeedInAFolderThatIsNotOurs(t *testing.T) {
