@@ -2,6 +2,7 @@ package rand
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -262,6 +263,51 @@ func TestNVSeedInAFolderThatIsNotOurs(t *testing.T) {
 		dropDACOverride(t)
 	}
 	mustFail(t, s, path, "permission denied", "run as a user who can write in "+dir+", or move the seed")
+}
+
+// In a user namespace that maps one user, all others look like nobody. Their folders may lie above the seed's.
+func TestNVSeedInAUserNamespace(t *testing.T) {
+	const env = "CLONERAND_TEST_USER_NAMESPACE"
+	if dir := os.Getenv(env); dir != "" {
+		for name, want := range map[string]string{
+			"own/seed":     "",
+			"own/link":     "the symbolic link " + dir + "/own/link belongs to user 65534",
+			"strange/seed": "its folder " + dir + "/strange belongs to user 65534, who may be any user that this user namespace does not map",
+		} {
+			s, err := newNVSeed(filepath.Join(dir, name))
+			if err == nil {
+				_, err = s.Read(make([]byte, 48))
+			}
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("as user %d, %s: %v, want %q in it", os.Geteuid(), name, err, want)
+			}
+		}
+		return
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	skipEmulated(t, "the kernel starts no program of another CPU")
+	dir := memoryDir(t)
+	for name, uid := range map[string]int{"own": 12345, "strange": 54321} {
+		folder := filepath.Join(dir, name)
+		seed := filepath.Join(folder, "seed")
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(folder, 0o755), CreateNVSeed(seed),
+			os.Chown(seed, uid, uid), os.Chown(seed+".lock", uid, uid), os.Chown(folder, uid, uid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("seed", filepath.Join(dir, "own", "link")); err != nil { // root's, who is not mapped
+		t.Fatal(err)
+	}
+	rerun(t, env+"="+dir, func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Dir = "/proc/self/exe", "/"
+		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 12345, Size: 1}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids,
+			Credential: &syscall.Credential{NoSetGroups: true},
+		}
+	})
 }
 
 // dropDACOverride makes root a user like any other, for file modes, on this
