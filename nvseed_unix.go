@@ -140,20 +140,16 @@ func checkWay(folder string, info fs.FileInfo) error {
 	return nil
 }
 
-// checkSeedFolder refuses a folder in which others can put a seed that they know. Sticky or not, they can
-// where none is yet, or where its name was removed.
+// checkSeedFolder refuses a folder in which others can put a seed that they know. That it is sticky is not enough: where
+// no seed is yet, or no longer, everybody can make one.
 func checkSeedFolder(folder string, info fs.FileInfo) error {
 	if err := checkOwner(info); err != nil {
 		return mend(fmt.Errorf("its folder %s %w", folder, err), asUser(info)+", or move the seed")
 	}
-	switch {
-	case info.Mode()&0o022 == 0:
-		return nil
-	case info.Mode()&fs.ModeSticky != 0:
-		return mend(fmt.Errorf("its folder %s is for everybody (mode 01%03o)", folder, info.Mode().Perm()), "move the seed to a folder in which nobody else can write")
-	default:
-		return mend(fmt.Errorf("its folder %s is writable by others (mode %#o), who could put a seed there that they know", folder, info.Mode().Perm()), "run chmod go-w "+folder+", or move the seed")
+	if info.Mode()&0o022 != 0 {
+		return mend(fmt.Errorf("its folder %s is writable by others, though it may be sticky (mode %#o)", folder, info.Sys().(*syscall.Stat_t).Mode&0o7777), "move the seed to a folder in which nobody else can write")
 	}
+	return nil
 }
 
 // checkAccess refuses a seed that others can know.
@@ -187,27 +183,24 @@ func asUser(info fs.FileInfo) string {
 	}
 }
 
-// ownLike gives f mode 0600, whatever the umask said, and the owner of like.
+// ownLike keeps others out of f, whatever the umask said, and gives it the owner of like. A file system without modes
+// may show 0700.
 func ownLike(f *os.File, like fs.FileInfo) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm() != 0o600 {
+	if info.Mode().Perm()|0o100 != 0o700 {
 		if err := f.Chmod(0o600); err != nil {
 			return err
 		}
 	}
-	if like == nil {
+	if like == nil || uidOf(info) == uidOf(like) {
 		return nil
 	}
-	is, ok1 := info.Sys().(*syscall.Stat_t)
-	want, ok2 := like.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 || is.Uid == want.Uid {
-		return nil
-	}
+	want := like.Sys().(*syscall.Stat_t)
 	if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
-		return mend(err, "run as the owner of the seed")
+		return fmt.Errorf("cannot be given to user %d, the owner of the seed (%v): run as that user", want.Uid, err)
 	}
 	return nil
 }
@@ -215,7 +208,7 @@ func ownLike(f *os.File, like fs.FileInfo) error {
 func (p *seedFolder) rename(from, to string) error { return p.named(to, p.root.Rename(from, to)) }
 
 // checkReplaceable tries what else a rename to the seed's place needs. To remove a regular file as if it were a folder
-// needs the same rights and attributes, and then always fails with ENOTDIR (rmdir(2)).
+// needs the same rights and attributes, and then fails with ENOTDIR all the same (rmdir(2)).
 func (p *seedFolder) checkReplaceable() error {
 	err := unix.Unlinkat(int(p.dir.Fd()), p.name, unix.AT_REMOVEDIR)
 	switch {
