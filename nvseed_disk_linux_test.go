@@ -326,7 +326,7 @@ func dropDACOverride(t *testing.T) {
 	}
 }
 
-// A power failure can not be had in a test. That nothing is handed out before
+// A power failure cannot be had in a test. That nothing is handed out before
 // the next seed is on the disk can be seen in the order of the system calls.
 func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
 	strace, err := exec.LookPath("strace")
@@ -340,7 +340,7 @@ func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
 	cmd.Path = strace
 	out, err := cmd.Output()
 	if err != nil && len(out) == 0 {
-		t.Skip("strace can not trace here:", err)
+		t.Skip("strace cannot trace here:", err)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -11,20 +11,19 @@ import (
 
 // A draw excludes all others by two locks, since neither is enough.
 //
-// Between processes it is a lock on FILE.lock, a file of its own because the
-// rename of a draw would take a lock on FILE away. It must not be flock: a
-// forked child shares the parent's, and would keep a dead parent's lock for as long
-// as it lives. An fcntl lock is the process's own, and the kernel drops it
-// when the process ends, however it ends.
+// Between processes it is an fcntl lock on FILE.lock. The file is one of its own,
+// since the rename of a draw would take a lock on FILE away. The kernel drops the
+// lock when its process ends, however it ends. A flock would not do: a forked child
+// shares its parent's, and keeps it after the parent's death.
 //
 // Within a process an fcntl lock excludes nobody, and is lost when anyone closes
-// the file; so the gate comes first. It is no mutex: one that another thread holds
+// the file. So the gate comes first. It is no mutex: one that another thread holds
 // at a fork would stay locked in the child for ever.
 //
-// Both are tried and tried again until the time is over, rather than waited for,
-// and the gate is left in between, so that a seed that is stuck does not hold up
-// others. Nobody is next in line, so who draws again at once would keep the others
-// out: a process that has just drawn waits as long as those who try.
+// Neither lock is waited for. Both are tried again until the time is over, and the
+// gate is left in between, so that a seed that is stuck does not hold up others.
+// Nobody is next in line, so a process that draws again at once would keep the
+// others out: one that has just drawn naps first, as those do who try.
 
 // lastDraw is when this process last gave a lock back, in nanoseconds since package init.
 var lastDraw atomic.Int64
@@ -34,9 +33,8 @@ func nap() {
 	napThread(time.Millisecond + time.Duration(time.Now().Nanosecond())%time.Millisecond)
 }
 
-// gate is what the one goroutine of this process has locked that is in a draw. A
-// forked child makes another: whoever holds the one from before the fork may have
-// stayed behind in the parent.
+// gate is held by the one goroutine of this process that is in a draw. A forked
+// child makes a new one: whoever holds the old one may have stayed in the parent.
 var gate atomic.Pointer[forkGate]
 
 type forkGate struct {
