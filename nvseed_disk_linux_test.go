@@ -188,6 +188,7 @@ func TestNVSeedThatCannotBeReplaced(t *testing.T) {
 		{"append only", func(dir, path string) func(t *testing.T) { return attribute(path, appendOnly) }, attributed},
 		{"in an immutable folder", func(dir, path string) func(t *testing.T) { return attribute(dir, immutable) }, attributed},
 		{"in an append-only folder", func(dir, path string) func(t *testing.T) { return attribute(dir, appendOnly) }, attributed},
+		{"FILE.lock is immutable", func(dir, path string) func(t *testing.T) { return attribute(path+".lock", immutable) }, attributed},
 		{"FILE.next is a mount", func(dir, path string) func(t *testing.T) {
 			return func(t *testing.T) {
 				if err := os.WriteFile(path+".next", nil, 0o600); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -135,7 +136,7 @@ func (p *seedFolder) openLock(owner fs.FileInfo) (*os.File, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EPERM): // which is no matter of the owner
 		return nil, mend(err, adviceLock)
 	case err != nil:
 		return nil, p.advise(err)
