@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -247,7 +248,7 @@ func TestInitOnAFullDisk(t *testing.T) {
 			if err := c.before(path); err != nil {
 				t.Fatal(err)
 			}
-			before, _ := os.ReadFile(path)
+			before, beforeErr := os.ReadFile(path)
 			os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as much as there is room for
 			status := 0
 			if c.fail {
@@ -257,9 +258,9 @@ func TestInitOnAFullDisk(t *testing.T) {
 			if c.fail && !strings.Contains(got, "no space left on device; free some space and run it again") {
 				t.Errorf("init: %s", got)
 			}
-			after, _ := os.ReadFile(path)
-			if !bytes.Equal(before, after) {
-				t.Errorf("the file holds %x, held %x", after, before)
+			after, err := os.ReadFile(path)
+			if !bytes.Equal(before, after) || errors.Is(err, fs.ErrNotExist) != errors.Is(beforeErr, fs.ErrNotExist) {
+				t.Errorf("the file holds %x (%v), held %x (%v)", after, err, before, beforeErr)
 			}
 			if names, _ := filepath.Glob(filepath.Join(dir, ".generation*")); len(names) > 0 {
 				t.Errorf("leftovers: %v", names)
