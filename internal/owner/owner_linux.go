@@ -22,12 +22,12 @@ func overflowUser() int {
 
 // everybodyIsMapped reports whether each user of the machine has a number of its own here. Without /proc nobody knows.
 func everybodyIsMapped() bool {
-	const all = 1<<32 - 1 // (uid_t)-1 is no user
+	const all = "4294967295" // (uid_t)-1 is no user
 	text, err := os.ReadFile("/proc/self/uid_map")
 	if errors.Is(err, fs.ErrNotExist) { // a kernel without user namespaces, if there is a /proc
 		_, err = os.Stat("/proc/self/status")
 		return err == nil
 	}
 	fields := bytes.Fields(text) // the first user here, the first user outside, how many
-	return len(fields) == 3 && string(fields[2]) == strconv.Itoa(all)
+	return len(fields) == 3 && string(fields[2]) == all
 }
