@@ -94,8 +94,6 @@ func (p *seedFolder) lstat(name string) (fs.FileInfo, error) {
 	return info, p.named(name, err)
 }
 
-func (p *seedFolder) remove(name string) error { return p.named(name, p.root.Remove(name)) }
-
 // look returns what the file system says about the seed, if that is right for one.
 func (p *seedFolder) look() (fs.FileInfo, error) {
 	info, err := p.lstat(p.name)

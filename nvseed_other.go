@@ -32,6 +32,8 @@ func ownLike(*os.File, fs.FileInfo) error { return errors.ErrUnsupported }
 
 func (p *seedFolder) checkReplaceable() error { return errors.ErrUnsupported }
 
+func (p *seedFolder) remove(string) error { return errors.ErrUnsupported }
+
 func (p *seedFolder) rename(from, to string) error { return errors.ErrUnsupported }
 
 func syncFolder(*os.File) error { return errors.ErrUnsupported }

@@ -77,6 +77,8 @@ func ownLike(f *os.File, like fs.FileInfo) error {
 	return nil
 }
 
+func (p *seedFolder) remove(name string) error { return p.named(name, p.root.Remove(name)) }
+
 func (p *seedFolder) rename(from, to string) error { return p.named(to, p.root.Rename(from, to)) }
 
 // checkReplaceable tries what else a rename to the seed's place needs. To remove a regular file as if it were a folder

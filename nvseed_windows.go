@@ -56,6 +56,10 @@ func ownLike(*os.File, fs.FileInfo) error { return nil }
 // checkReplaceable has nothing to try that would leave the seed alone.
 func (p *seedFolder) checkReplaceable() error { return nil }
 
+// remove and rename go by the path: wine 8 does not know how os.Root deletes, and only MoveFileEx waits for the disk. Who
+// may replace the folder meanwhile is for its access control list to say.
+func (p *seedFolder) remove(name string) error { return os.Remove(p.full(name)) }
+
 // rename returns when the rename is on the disk.
 func (p *seedFolder) rename(from, to string) error {
 	f, err := windows.UTF16PtrFromString(p.full(from))
