@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -27,18 +26,23 @@ const nvSeedWait = 10 * time.Second
 // [Config].Entropy, or go into its seeding beside another one, as
 // [Config].NVSeed.
 //
-// Each Read reads the whole file, derives its output and the next seed from it,
-// puts the next seed in the file's place, and hands out the output only when the
-// next seed is on the disk for good. So neither two processes nor two runs of
-// one process ever get output from the same seed, whenever one of them is killed
-// or the power fails. A copy of the file is another matter: whoever holds it can
-// do the same again, and is kept apart by process ID, clocks and personalization only.
+// Each Read derives its output and the next seed from the whole file, puts the
+// next seed in the file's place, and returns the output only when the next seed
+// is on the disk for good. So no two processes get output from the same seed, and
+// no two runs of one process, even if one is killed or the power fails. Whoever
+// holds a copy of the file can derive the same again: only process ID, clocks
+// and personalization keep copies apart.
 //
 // The file holds 64 raw bytes, or up to 1024 that another program put there:
-// the format of Mbed TLS's mbedtls_entropy_write_seed_file. Beside it lie
-// FILE.lock, an advisory lock (fcntl, or LockFileEx on Windows) that stays, and for
-// the time of a write FILE.next. All of them have mode 0600 and the owner of FILE.
-// A symbolic link to a seed stays; the file that it points to is replaced.
+// the format of Mbed TLS's mbedtls_entropy_write_seed_file. Beside it lies
+// FILE.lock, an advisory lock (fcntl, or LockFileEx on Windows), which stays, and
+// during a write FILE.next. All three have mode 0600 and the same owner.
+//
+// Whoever can put a seed there knows what is drawn from it. So the seed and its
+// folder must belong to root or to the effective user, and nobody else may be
+// able to write in the folder, sticky or not. The same holds for the folders
+// above, which may be sticky, and for symbolic links on the way. A
+// symbolic link to a seed stays; the file that it leads to is replaced.
 //
 // An NVSeed is safe for concurrent use, in any number of goroutines, processes
 // and forked children. It keeps no file open.
@@ -52,9 +56,9 @@ type NVSeed struct {
 }
 
 // CreateNVSeed makes the seed file path with 64 bytes of the system source,
-// mode 0600. It is an error if path exists: a seed that is in use must not be
-// set back. Run it as the user who will read the seed, on the device's first start
-// if the device has a source then, else where its image is made, for each device anew.
+// mode 0600. It is an error if path exists: a seed in use must not be set back.
+// Run it as the user who will read the seed: at the device's first start if it
+// has a source then, else where its image is made, once for each device.
 //
 // Other errors, and the systems on which it is [errors.ErrUnsupported], are those
 // of [OpenNVSeed].
@@ -63,15 +67,20 @@ func CreateNVSeed(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := absent(s.path); err != nil { // no lock beside what is no seed
+	p, err := openFolder(s.path, false)
+	if err != nil {
 		return s.fail(err)
 	}
-	unlock, err := s.lock(s.path, nil)
+	defer p.close()
+	if err := p.absent(); err != nil { // no lock beside what is no seed
+		return s.fail(err)
+	}
+	unlock, err := s.lock(p, nil)
 	if err != nil {
 		return s.fail(err)
 	}
 	defer unlock()
-	if err := absent(s.path); err != nil { // somebody else may have been first
+	if err := p.absent(); err != nil { // somebody else may have been first
 		return s.fail(err)
 	}
 	var first [nvSeedLen]byte
@@ -79,20 +88,26 @@ func CreateNVSeed(path string) error {
 	if _, err := io.ReadFull(cryptoReader, first[:]); err != nil {
 		return s.fail(err)
 	}
-	return s.fail(s.replace(s.path, first[:], nil))
+	return s.fail(s.replace(p, first[:], nil))
 }
 
-// OpenNVSeed checks that path is a seed that can be used and returns it. It
-// takes the lock and writes FILE.next for a trial, but leaves the seed as it is.
-// Relative paths are made absolute, so that a later chdir does not matter.
+// OpenNVSeed checks that path is a seed that can be used, and returns it. It tries
+// all steps of a draw but the last: it takes the lock, writes FILE.next and
+// removes it, and leaves the seed as it is. Relative paths are made absolute, so
+// that a later chdir does not matter.
 //
-// It is an error if the file is missing, is no regular file (nothing ever blocks
-// on a FIFO), has less than 64 or more than 1024 bytes, holds one and the same
-// byte throughout, has a second hard link (which would keep the old seed), or is
-// accessible to group or others; if its folder is read-only or full; or if another
-// process holds the lock for more than ten seconds. The error says what to do.
-// On Windows, where files have no mode, the folder's access control list must
-// keep others out.
+// It is an error if the file
+//   - is missing, or is no regular file (nothing ever blocks on a FIFO);
+//   - has less than 64 or more than 1024 bytes, or one and the same byte throughout;
+//   - is accessible to group or others, or others can replace it or lead path
+//     elsewhere (see [NVSeed]);
+//   - has a second hard link, which would keep the old seed;
+//   - cannot be replaced: its folder is read-only or full, it is a mount of its own
+//     (Linux 5.8 and later tell), or an attribute forbids it (chattr +i);
+//   - is locked by another process for more than ten seconds.
+//
+// The error says what to do. On Windows, where files have no mode, the folder's
+// access control list must keep others out.
 //
 // It is [errors.ErrUnsupported] where there is no lock between processes: Plan 9,
 // js and wasip1.
@@ -118,13 +133,13 @@ func newNVSeed(path string) (*NVSeed, error) {
 	return &NVSeed{path: abs, wait: nvSeedWait}, nil
 }
 
-// Read fills b with output of the seed and advances the file once, whatever the
+// Read fills b with output of the seed. It advances the file once, whatever the
 // length of b; an empty b does nothing. It returns len(b) and nil, or 0 and an
-// error as [OpenNVSeed] does, and then b is as it was: nothing was drawn. The
-// next Read tries again.
+// error as [OpenNVSeed] does. Then b is as it was, since nothing was drawn, and
+// the next Read tries again.
 //
 // Process ID, a counter of this process and the clocks go into the output, so
-// that a copied file alone does not repeat it. That is no protection against
+// that a copied file alone does not repeat it. That does not protect against
 // someone who knows the file.
 func (s *NVSeed) Read(b []byte) (n int, err error) {
 	if err := s.draw(b, nil); err != nil {
@@ -160,17 +175,19 @@ func (s *NVSeed) draw(out, perso []byte) error {
 // advance puts the next seed in the place of the present one and returns the
 // state that both it and the output come from.
 func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
-	file, seed, err := locate(s.path)
+	p, seed, err := openSeedFolder(s.path)
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := s.lock(file, seed)
+	defer p.close()
+	s.at("opened")
+	unlock, err := s.lock(p, seed)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	s.at("locked")
-	old, info, err := readSeed(file)
+	old, info, err := p.readSeed()
 	defer clear(old)
 	if err != nil {
 		return nil, err
@@ -182,7 +199,7 @@ func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
 	err = drbg.generate(next[:], nil)
 	s.at("derived")
 	if err == nil {
-		err = s.replace(file, next[:], info)
+		err = s.replace(p, next[:], info)
 	}
 	if err != nil {
 		drbg.wipe()
@@ -191,28 +208,34 @@ func (s *NVSeed) advance(perso []byte) (*ctrDRBG, error) {
 	return drbg, nil
 }
 
-// try does all of a draw but to replace the file.
+// try does all of a draw but the rename, which it tries in a way that cannot succeed.
 func (s *NVSeed) try() error {
-	file, seed, err := locate(s.path)
+	p, seed, err := openSeedFolder(s.path)
 	if err != nil {
 		return err
 	}
-	unlock, err := s.lock(file, seed)
+	defer p.close()
+	unlock, err := s.lock(p, seed)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	old, info, err := readSeed(file)
+	old, info, err := p.readSeed()
 	clear(old)
 	if err != nil {
 		return err
 	}
-	var trial [nvSeedLen]byte
-	next, err := s.write(file, trial[:], info)
-	if err != nil {
+	if err := p.checkReplaceable(); err != nil {
 		return err
 	}
-	return os.Remove(next)
+	var trial [nvSeedLen]byte
+	if err := s.write(p, trial[:], info); err != nil {
+		return err
+	}
+	if err := p.remove(p.name + ".next"); err != nil {
+		return p.advise(err)
+	}
+	return p.sync()
 }
 
 func (s *NVSeed) at(step string) {

@@ -9,56 +9,130 @@ import (
 	"path/filepath"
 )
 
-// locate follows symbolic links, so that what is locked and replaced is the file
-// itself: a link in /etc to a seed in /var is common, and must survive. It looks at
-// the file without opening it, since opening alone has effects on some devices.
-// What does not look like a seed gets no lock file beside it.
-func locate(path string) (file string, info fs.FileInfo, err error) {
-	named, err := os.Lstat(path)
-	if err != nil {
-		return "", nil, missing(err)
-	}
-	if named.Mode()&fs.ModeSymlink == 0 {
-		return path, named, checkSeed(path, named)
-	}
-	if file, err = filepath.EvalSymlinks(path); err != nil {
-		return "", nil, mend(err, "the symbolic link leads nowhere: point it to a seed file")
-	}
-	if info, err = os.Lstat(file); err != nil {
-		return "", nil, missing(err)
-	}
-	if err := checkSeed(file, info); err != nil {
-		return "", nil, err
-	}
-	return file, info, checkLink(named, info)
+// A seedFolder is the folder of a seed file, opened once for a draw. All of the draw is done relative to it, so it
+// does not matter where the folder's name leads in the meantime.
+type seedFolder struct {
+	path string   // of the folder, without symbolic links
+	name string   // of the seed in it
+	root *os.Root // for what is done to files in it
+	dir  *os.File // for what is done to the folder itself
 }
 
-// absent is an error if there is anything at path.
-func absent(path string) error {
-	switch _, err := os.Lstat(path); {
+// openFolder opens the folder of a seed. Where follow is true, and path is a symbolic link, it is the folder of
+// the file that the link leads to: a link in /etc to a seed in /var is common, and must survive. What does not
+// look like a folder for a seed is refused before anything is made in it.
+func openFolder(path string, follow bool) (*seedFolder, error) {
+	folder, name, err := resolveSeed(path, follow)
+	if err != nil {
+		return nil, err
+	}
+	p := &seedFolder{path: folder, name: name}
+	named, err := os.Lstat(folder)
+	if err != nil {
+		return nil, adviseSeed(folder, err)
+	}
+	if p.root, err = os.OpenRoot(folder); err != nil {
+		return nil, adviseSeed(folder, err)
+	}
+	if p.dir, err = p.root.Open("."); err != nil {
+		p.root.Close()
+		return nil, p.advise(err)
+	}
+	info, err := p.dir.Stat()
+	switch {
+	case err != nil:
+	case !os.SameFile(named, info):
+		err = errors.New("its folder was replaced at this moment: try again")
+	default:
+		err = checkSeedFolder(folder, info)
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// openSeedFolder is openFolder for a seed that is there. It looks at the seed without opening it, since opening
+// alone has effects on some devices. What does not look like a seed gets no lock file beside it.
+func openSeedFolder(path string) (*seedFolder, fs.FileInfo, error) {
+	p, err := openFolder(path, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := p.look()
+	if err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	return p, info, nil
+}
+
+func (p *seedFolder) close() {
+	p.dir.Close()
+	p.root.Close()
+}
+
+// full is the whole path of a file in the folder.
+func (p *seedFolder) full(name string) string { return filepath.Join(p.path, name) }
+
+// named returns an error of a file in the folder with its whole path.
+func (p *seedFolder) named(name string, err error) error {
+	if wrapped := (*fs.PathError)(nil); errors.As(err, &wrapped) {
+		return &fs.PathError{Op: wrapped.Op, Path: p.full(name), Err: wrapped.Err}
+	}
+	return err
+}
+
+func (p *seedFolder) open(name string, flags int) (*os.File, error) {
+	f, err := p.root.OpenFile(name, flags|openFlags, 0o600)
+	return f, p.named(name, err)
+}
+
+func (p *seedFolder) lstat(name string) (fs.FileInfo, error) {
+	info, err := p.root.Lstat(name)
+	return info, p.named(name, err)
+}
+
+// look returns what the file system says about the seed, if that is right for one.
+func (p *seedFolder) look() (fs.FileInfo, error) {
+	info, err := p.lstat(p.name)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return info, checkSeed(p.full(p.name), info)
+}
+
+// absent is an error if there is anything at the place of the seed.
+func (p *seedFolder) absent() error {
+	switch _, err := p.lstat(p.name); {
 	case err == nil:
 		return mend(fs.ErrExist, "a seed in use must not be set back: choose another name, or remove it if nothing uses it")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	default:
-		return err
+		return p.advise(err)
 	}
 }
 
 // readSeed returns the whole seed and what the file system says about it. The
 // caller clears the seed, also beside an error.
-func readSeed(file string) ([]byte, fs.FileInfo, error) {
-	if _, _, err := locate(file); err != nil { // again: it may have been replaced
+func (p *seedFolder) readSeed() ([]byte, fs.FileInfo, error) {
+	seen, err := p.look() // again: it may have been replaced
+	if err != nil {
 		return nil, nil, err
 	}
-	f, err := os.OpenFile(file, os.O_RDONLY|openFlags, 0)
+	f, err := p.open(p.name, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, missing(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
+	if err == nil && !os.SameFile(seen, info) {
+		err = errors.New("was replaced at this moment, and not by a draw: try again")
+	}
 	if err == nil {
-		err = checkSeed(file, info)
+		err = checkSeed(p.full(p.name), info)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -78,64 +152,20 @@ func readSeed(file string) ([]byte, fs.FileInfo, error) {
 	return b, info, err
 }
 
-const adviceNewSeed = "remove it, and put a seed there as for a new device (clonerand seed create)"
-
-func checkSeed(file string, info fs.FileInfo) error {
-	if err := checkRegular(info); err != nil {
-		return err
-	}
-	if err := checkSize(info.Size()); err != nil {
-		return err
-	}
-	return checkAccess(file, info)
-}
-
-func checkRegular(info fs.FileInfo) error {
-	switch mode := info.Mode(); {
-	case mode.IsRegular():
-		return nil
-	case mode.IsDir():
-		return mend(errors.New("is a folder"), "name the seed file in it")
-	default:
-		return mend(fmt.Errorf("is no regular file (%v)", mode.Type()), "name a seed file")
-	}
-}
-
-func checkSize(n int64) error {
-	switch {
-	case n < nvSeedLen:
-		return mend(fmt.Errorf("%d bytes, and a seed has at least %d", n, nvSeedLen), adviceNewSeed)
-	case n > nvSeedMaxLen:
-		return mend(fmt.Errorf("%d bytes, and a seed has at most %d", n, nvSeedMaxLen), "this is no seed file: name another one")
-	}
-	return nil
-}
-
-// blank tells what a lost write leaves on a disk, or erased flash memory.
-func blank(b []byte) bool {
-	for _, x := range b {
-		if x != b[0] {
-			return false
-		}
-	}
-	return true
-}
-
-// replace puts seed in file's place, for good when it returns nil. like is the
+// replace puts seed in the seed's place, for good when it returns nil. like is the
 // present file, nil if there is none.
-func (s *NVSeed) replace(file string, seed []byte, like fs.FileInfo) error {
-	next, err := s.write(file, seed, like)
-	if err != nil {
+func (s *NVSeed) replace(p *seedFolder, seed []byte, like fs.FileInfo) error {
+	if err := s.write(p, seed, like); err != nil {
 		return err
 	}
 	s.at("closed")
-	if err := renameFile(next, file); err != nil {
-		os.Remove(next)
-		return advise(file, err)
+	if err := p.rename(p.name+".next", p.name); err != nil {
+		_ = p.remove(p.name + ".next")
+		return p.adviseRename(err)
 	}
 	s.at("renamed")
-	if err := syncFolder(filepath.Dir(file)); err != nil {
-		return fmt.Errorf("the folder can not be synchronized, so a power failure could bring the old seed back: %w", advise(file, err))
+	if err := p.sync(); err != nil {
+		return err
 	}
 	s.at("durable")
 	return nil
@@ -143,27 +173,26 @@ func (s *NVSeed) replace(file string, seed []byte, like fs.FileInfo) error {
 
 // write makes FILE.next with seed in it and sees it onto the disk. What a crash
 // left there is removed first: it was never anyone's seed.
-func (s *NVSeed) write(file string, seed []byte, like fs.FileInfo) (next string, err error) {
-	next = file + ".next"
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", advise(next, err)
+func (s *NVSeed) write(p *seedFolder, seed []byte, like fs.FileInfo) error {
+	next := p.name + ".next"
+	if err := p.remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return p.advise(err)
 	}
 	s.at("removed")
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
+	f, err := p.open(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		return "", advise(next, err)
+		return p.advise(err)
 	}
 	s.at("created")
-	if err := s.writeTo(f, seed, like); err != nil {
-		f.Close()
-		os.Remove(next)
-		return "", advise(next, err)
+	err = s.writeTo(f, seed, like)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
-	if err := f.Close(); err != nil {
-		os.Remove(next)
-		return "", advise(next, err)
+	if err != nil {
+		_ = p.remove(next)
+		return p.advise(err)
 	}
-	return next, nil
+	return nil
 }
 
 func (s *NVSeed) writeTo(f *os.File, seed []byte, like fs.FileInfo) error {
@@ -181,23 +210,10 @@ func (s *NVSeed) writeTo(f *os.File, seed []byte, like fs.FileInfo) error {
 	return nil
 }
 
-// mend adds to an error what to do about it.
-func mend(err error, what string) error { return fmt.Errorf("%w: %s", err, what) }
-
-func missing(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return mend(fs.ErrNotExist, "create it with clonerand seed create, or put the device's own seed there")
-	case errors.Is(err, fs.ErrPermission):
-		return mend(err, "run as the owner of the seed")
+// sync makes a rename in the folder last through a power failure.
+func (p *seedFolder) sync() error {
+	if err := syncFolder(p.dir); err != nil {
+		return fmt.Errorf("the folder cannot be synchronized, so a power failure could bring the old seed back: %w", p.advise(err))
 	}
-	return err
-}
-
-// advise says what to do when file, or one beside it, can not be written.
-func advise(file string, err error) error {
-	if what := adviceFor(err); what != "" {
-		return mend(err, fmt.Sprintf(what, filepath.Dir(file)))
-	}
-	return err
+	return nil
 }

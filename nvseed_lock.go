@@ -6,25 +6,25 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 // A draw excludes all others by two locks, since neither is enough.
 //
-// Between processes it is a lock on FILE.lock, a file of its own because the
-// rename of a draw would take a lock on FILE away. It must not be flock: a
-// forked child shares the parent's, and would keep a dead parent's lock for as long
-// as it lives. An fcntl lock is the process's own, and the kernel drops it
-// when the process ends, however it ends.
+// Between processes it is an fcntl lock on FILE.lock. The file is one of its own,
+// since the rename of a draw would take a lock on FILE away. The kernel drops the
+// lock when its process ends, however it ends. A flock would not do: a forked child
+// shares its parent's, and keeps it after the parent's death.
 //
 // Within a process an fcntl lock excludes nobody, and is lost when anyone closes
-// the file; so the gate comes first. It is no mutex: one that another thread holds
+// the file. So the gate comes first. It is no mutex: one that another thread holds
 // at a fork would stay locked in the child for ever.
 //
-// Both are tried and tried again until the time is over, rather than waited for,
-// and the gate is left in between, so that a seed that is stuck does not hold up
-// others. Nobody is next in line, so who draws again at once would keep the others
-// out: a process that has just drawn waits as long as those who try.
+// Neither lock is waited for. Both are tried again until the time is over, and the
+// gate is left in between, so that a seed that is stuck does not hold up others.
+// Nobody is next in line, so a process that draws again at once would keep the
+// others out: one that has just drawn naps first, as those do who try.
 
 // lastDraw is when this process last gave a lock back, in nanoseconds since package init.
 var lastDraw atomic.Int64
@@ -34,9 +34,8 @@ func nap() {
 	napThread(time.Millisecond + time.Duration(time.Now().Nanosecond())%time.Millisecond)
 }
 
-// gate is what the one goroutine of this process has locked that is in a draw. A
-// forked child makes another: whoever holds the one from before the fork may have
-// stayed behind in the parent.
+// gate is held by the one goroutine of this process that is in a draw. A forked
+// child makes a new one: whoever holds the old one may have stayed in the parent.
 var gate atomic.Pointer[forkGate]
 
 type forkGate struct {
@@ -61,8 +60,8 @@ func enterGate() *forkGate {
 func (g *forkGate) leave() { g.held.Store(false) }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
-func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error) {
-	name := file + ".lock"
+func (s *NVSeed) lock(p *seedFolder, owner fs.FileInfo) (unlock func(), err error) {
+	name := p.full(p.name + ".lock")
 	deadline := time.Now().Add(s.wait)
 	holder := "another goroutine of this process" // until the lock file tells
 	if last := lastDraw.Load(); last != 0 && time.Since(packageInit.clock)-time.Duration(last) < time.Millisecond {
@@ -70,7 +69,7 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 	}
 	for {
 		if g := enterGate(); g != nil {
-			f, other, err := s.tryLock(name, owner)
+			f, other, err := s.tryLock(p, owner)
 			if f != nil {
 				return func() {
 					f.Close()
@@ -92,8 +91,8 @@ func (s *NVSeed) lock(file string, owner fs.FileInfo) (unlock func(), err error)
 }
 
 // tryLock returns the open lock file whose lock it holds, or who holds it.
-func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder string, err error) {
-	f, err = openLock(name, owner)
+func (s *NVSeed) tryLock(p *seedFolder, owner fs.FileInfo) (f *os.File, holder string, err error) {
+	f, err = p.openLock(owner)
 	if f == nil {
 		return nil, "nobody", err
 	}
@@ -104,7 +103,7 @@ func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder str
 		// excludes nobody who comes later.
 		var mine, named fs.FileInfo
 		if mine, err = f.Stat(); err == nil {
-			named, err = os.Lstat(name)
+			named, err = p.lstat(p.name + ".lock")
 		}
 		if err == nil && os.SameFile(mine, named) {
 			return f, "", nil
@@ -118,43 +117,51 @@ func (s *NVSeed) tryLock(name string, owner fs.FileInfo) (f *os.File, holder str
 	return nil, holder, err
 }
 
-// openLock opens the lock file, or makes it for the owner of the seed. The owner
-// and mode of one that is there are left alone: in a folder of another user, root
-// could be made to give any file away.
-func openLock(name string, owner fs.FileInfo) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|openFlags, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return createLock(name, owner)
+const adviceLock = "it must be a regular file of the owner of the seed: remove it while nothing draws"
+
+// openLock opens the lock file, or makes it for the owner of the seed. It returns nil and nil if it was made or
+// replaced at this moment. The owner and mode of one that is there are left alone.
+func (p *seedFolder) openLock(owner fs.FileInfo) (*os.File, error) {
+	name := p.name + ".lock"
+	seen, err := p.lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return p.createLock(name, owner)
+	case err != nil:
+		return nil, p.advise(err)
+	case !seen.Mode().IsRegular():
+		return nil, mend(fmt.Errorf("is no regular file (%v)", seen.Mode().Type()), adviceLock)
 	}
-	if err == nil {
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil {
-			err = checkRegular(info)
-		}
-		if err == nil {
-			return f, nil
-		}
+	f, err := p.open(name, os.O_RDWR)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EPERM): // which is no matter of the owner
+		return nil, mend(err, adviceLock)
+	case err != nil:
+		return nil, p.advise(err)
+	}
+	info, err := f.Stat()
+	if err != nil || !os.SameFile(seen, info) {
 		f.Close()
+		return nil, err
 	}
-	if what := adviceFor(err); what == "" || errors.Is(err, fs.ErrPermission) {
-		return nil, mend(err, "it must be a regular file of the owner of the seed: remove it while nothing draws")
-	}
-	return nil, advise(name, err)
+	return f, nil
 }
 
 // createLock returns nil and nil if someone else was first.
-func createLock(name string, owner fs.FileInfo) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
+func (p *seedFolder) createLock(name string, owner fs.FileInfo) (*os.File, error) {
+	f, err := p.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, advise(name, err)
+		return nil, p.advise(err)
 	}
 	if err := ownLike(f, owner); err != nil {
 		f.Close()
-		os.Remove(name)
-		return nil, err
+		_ = p.remove(name)
+		return nil, p.advise(err)
 	}
 	return f, nil
 }

@@ -1,6 +1,10 @@
 package rand
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/clonerand/rand/internal/signalfile"
+)
 
 // TestInputsOfASeedingFitIntoTheirRoom counts all that can go into one: with every signal
 // of Linux, a chain, a salt and the random instruction. More than the room panics.
@@ -18,12 +22,12 @@ func TestInputsOfASeedingFitIntoTheirRoom(t *testing.T) {
 		}
 		return len(b)
 	}
-	all := []int{vmclockWords, 1, signalFileSize / 8}
+	all := []int{vmclockWords, 1, signalfile.Size / 8}
 	if len(all) != len(signals) {
 		t.Errorf("%d signals are counted, and there are %d", len(all), len(signals))
 	}
 	n := withSignals(all...)
-	if want := blockLen + seedLen + cpuInputLen + 4*8 + 8*(vmclockWords+1) + signalFileSize; n != want {
+	if want := blockLen + seedLen + cpuInputLen + 4*8 + 8*(vmclockWords+1) + signalfile.Size; n != want {
 		t.Errorf("the inputs have %d bytes, not %d", n, want)
 	}
 	withSignals(append(all, (maxExtra-n)/8)...) // all of the room

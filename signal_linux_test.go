@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clonerand/rand/internal/signalfile"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -179,6 +180,28 @@ func TestAFileThatIsNoSignalIsNotUsed(t *testing.T) {
 	}
 }
 
+// In a user namespace that maps nobody, all users look like the one that this process runs as.
+func TestAFileOfAnUnmappedUserIsNotUsed(t *testing.T) {
+	const env = "CLONERAND_TEST_UNMAPPED"
+	if path := os.Getenv(env); path != "" {
+		checkSignal(t, openGenerationFileAt(path), nil, "belongs to user 65534, who may be any user that this user namespace does not map")
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	skipEmulated(t, "the kernel starts no program of another CPU")
+	dir := memoryDir(t)
+	path := filepath.Join(dir, "generation")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, make([]byte, 64), 0o644), os.Chown(path, 54321, 54321)); err != nil {
+		t.Fatal(err)
+	}
+	rerun(t, env+"="+path, func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Dir = "/proc/self/exe", "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	})
+}
+
 func TestACharacterDeviceIsNoGenerationFile(t *testing.T) {
 	checkSignal(t, openGenerationFileAt("/dev/zero"), nil, "is not a regular file")
 	checkSignal(t, openVMClockAt("/dev/zero"), nil, "is no VMClock page") // a device that can be mapped
@@ -335,7 +358,7 @@ func FuzzSignalFile(f *testing.F) {
 			}
 			if s.memory != nil {
 				_ = s.inspect()
-				unmapSignal(s.memory)
+				signalfile.Unmap(s.memory)
 			}
 		}
 	})

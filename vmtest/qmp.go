@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -30,7 +29,7 @@ func dialQMP(ctx context.Context, path string) (*qmp, error) {
 			}
 			return q, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+		if !errors.Is(err, fs.ErrNotExist) && !isRefused(err) {
 			return nil, err
 		}
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {

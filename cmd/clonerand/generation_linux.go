@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,85 +14,185 @@ import (
 	"unsafe"
 
 	"github.com/clonerand/rand"
+	"github.com/clonerand/rand/internal/signalfile"
 	"golang.org/x/sys/unix"
 )
 
-// initGeneration makes a generation file. A file that is there, and that processes would use, is left alone: they
-// may have mapped it already.
+// initGeneration makes a generation file, and reports whether it did. One that is there and that processes would use is
+// left alone, since they may have mapped it already. One that has no byte but zeros yet, as a full disk leaves
+// it, is completed in its place.
 func initGeneration(path string) (created bool, err error) {
-	dir := filepath.Dir(path)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		// Chmod, since others must be able to look into it whatever the umask of the hook is.
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
-			return false, withMend(err)
-		}
+	if err := makeFolders(filepath.Dir(path)); err != nil {
+		return false, withMend(err)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := createWhole(dir, path); err == nil {
-			return true, nil
-		} else if !errors.Is(err, fs.ErrExist) { // else somebody was faster, and theirs counts
+		switch err := createWhole(path); {
+		case err == nil:
+			created = true
+		case !errors.Is(err, fs.ErrExist): // else somebody was faster, and theirs counts
 			return false, withMend(err)
 		}
 	}
-	f, err := openGeneration(path, os.O_RDONLY)
-	if err != nil {
-		return false, err
+	err = usable(path)
+	switch {
+	case errors.Is(err, signalfile.ErrUnfinished):
+		if err := complete(path); err != nil {
+			return false, err
+		}
+		return true, usable(path)
+	case err != nil && created: // a file system without mappings
+		return false, errors.Join(err, os.Remove(path))
 	}
-	return false, f.Close()
+	return created, err
 }
 
-// createWhole makes the file under another name and links it into its place, so that nobody ever maps a file that
-// is shorter, and nothing is replaced.
-//
-// The counter starts at a random number: a process that is checkpointed on one machine, or before a reboot, and
-// restored where the file is another one must not find the number that it knows.
-func createWhole(dir, path string) error {
-	var content [generationSize]byte
-	rand.Read(content[:])
-	f, err := os.CreateTemp(dir, ".generation-")
+// makeFolders makes the folders that are missing. Others must be able to look into them whatever the umask of the hook is.
+func makeFolders(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeFolders(filepath.Dir(dir)); err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
+	}
+	switch info, statErr := os.Stat(dir); {
+	case err == nil:
+		return os.Chmod(dir, 0o755)
+	case statErr == nil && info.IsDir():
+		return nil
+	}
+	return err
+}
+
+// createWhole makes the file under another name and moves it into its place when it is whole, so that nobody ever maps
+// a file that is shorter, and nothing is replaced.
+func createWhole(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".generation-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(content[:])
-	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close(), os.Link(f.Name(), path))
+	defer f.Close()
+	if err := writeFirst(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS { // this file system or kernel only replaces; a link does not either
+		return os.Link(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// writeFirst writes the first content, and sees it onto the disk.
+//
+// The counter starts at a random number: a process that is checkpointed on one machine, or before a reboot, and
+// restored where the file is another one must not find the number that it knows.
+func writeFirst(f *os.File) error {
+	var content [generationSize]byte
+	rand.Read(content[:])
+	if _, err := f.WriteAt(content[:], 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// complete gives an unfinished file its first content. Bytes that somebody put there are not lost to a name that was
+// mistyped.
+func complete(path string) error {
+	f, err := openUnchecked(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // and so unlocks
+	lockAWhile(f)
+	if err := check(f); err == nil && mappable(f) == nil {
+		return nil // somebody else has completed it
+	} else if err != nil && !errors.Is(err, signalfile.ErrUnfinished) {
+		return err
+	}
+	there, err := io.ReadAll(io.LimitReader(f, generationSize))
+	if err == nil && len(bytes.Trim(there, "\x00")) > 0 {
+		err = fmt.Errorf("has %d bytes that are no generation; delete it if no process uses it, or name another file", len(there))
+	}
+	if err == nil {
+		err = writeFirst(f)
+	}
+	if err != nil {
+		return withMend(fmt.Errorf("%s: %w", path, err))
+	}
+	return nil
+}
+
+// usable returns why processes would not use the file, or nil.
+func usable(path string) error {
+	f, err := openGeneration(path, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return mappable(f)
+}
+
+func mappable(f *os.File) error {
+	memory, err := signalfile.Map(int(f.Fd()), generationSize/8)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	signalfile.Unmap(memory)
+	return nil
 }
 
 func withMend(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; run it as root, or name a FILE of your own and let CLONERAND_GENERATION name it too", err)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w; free some space and run it again", err)
 	}
 	return err
 }
 
 // openGeneration opens a file that processes of this package would map, by the rules that they have for it.
 func openGeneration(path string, mode int) (*os.File, error) {
-	f, err := os.OpenFile(path, mode|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := openUnchecked(path, mode)
+	if err == nil {
+		if err = check(f); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	return nil, err
+}
+
+func openUnchecked(path string, mode int) (*os.File, error) {
+	fd, err := signalfile.Open(path, mode)
 	switch {
+	case err == nil:
+		return os.NewFile(uintptr(fd), path), nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: not there; make it with: clonerand signal init", path)
-	case errors.Is(err, unix.ELOOP):
-		return nil, fmt.Errorf("%s: is a symbolic link; name the file itself", path)
-	case err != nil:
-		return nil, withMend(err)
 	}
-	var st unix.Stat_t
-	err = unix.Fstat(int(f.Fd()), &st)
-	switch {
-	case err != nil:
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		err = errors.New("is not a regular file")
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		err = fmt.Errorf("belongs to user %d; it must be root's or this user's own", st.Uid)
-	case st.Mode&0o022 != 0:
-		err = fmt.Errorf("is writable by others (mode %04o); chmod go-w", st.Mode&0o7777)
-	case st.Size < generationSize:
-		err = fmt.Errorf("has %d bytes, fewer than %d; delete it while no process uses it and run: clonerand signal init", st.Size, generationSize)
-	default:
-		return f, nil
+	return nil, withMend(fmt.Errorf("%s: %w", path, err))
+}
+
+func check(f *os.File) error {
+	if err := signalfile.Check(int(f.Fd()), false); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	f.Close()
-	return nil, fmt.Errorf("%s: %w", path, err)
+	return nil
+}
+
+// lockAWhile takes the lock that keeps two writers from mixing their bytes. It is not waited for long, since everybody
+// who can read the file can hold it.
+func lockAWhile(f *os.File) {
+	for try := 0; try < 100 && unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; try++ {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // readGeneration returns what the file holds now.
@@ -111,17 +213,14 @@ func readGeneration(path string) (generation uint64, id [identitySize]byte, err 
 //
 // A reader that finds a new counter reads the identity after it, so it gets all of the new one, or parts of one that is
 // still newer, whose counter is yet to come and makes it read again. Two bumps at once both count, since the counter is
-// added to in one step. The lock keeps their identities from being mixed; it is not waited for long, since everybody
-// who can read the file can hold it.
+// added to in one step. The lock keeps their identities from being mixed.
 func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err error) {
 	f, err := openGeneration(path, os.O_RDWR)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close() // and so unlocks
-	for try := 0; try < 100 && unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil; try++ {
-		time.Sleep(10 * time.Millisecond)
-	}
+	lockAWhile(f)
 	page, err := unix.Mmap(int(f.Fd()), 0, generationSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return 0, fmt.Errorf("%s: cannot be mapped: %w", path, err)

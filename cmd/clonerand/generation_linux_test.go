@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,8 +97,7 @@ func TestAFileThatProcessesWouldNotUseIsRefused(t *testing.T) {
 		make func(path string) error
 		why  string
 	}{
-		{"empty", func(path string) error { return os.WriteFile(path, nil, 0o644) }, "has 0 bytes"},
-		{"short", func(path string) error { return os.WriteFile(path, make([]byte, 63), 0o644) }, "has 63 bytes"},
+		{"short", func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte{'x'}, 63), 0o644) }, "has 63 bytes"},
 		{"writable by others", func(path string) error {
 			return errors.Join(os.WriteFile(path, make([]byte, 64), 0o644), os.Chmod(path, 0o666))
 		}, "is writable by others (mode 0666)"},
@@ -141,6 +141,138 @@ func TestAFileThatProcessesWouldNotUseIsRefused(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "generation")
 	if _, got := signalRun(t, 1, "bump", missing); !strings.Contains(got, "make it with: clonerand signal init") {
 		t.Errorf("bump of a missing file: %s", got)
+	}
+}
+
+// What no process will map is refused before it is made.
+func TestAPathThatProcessesWouldNotUseIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, command := range []string{"init", "bump"} {
+		for _, c := range []struct {
+			environment string
+			args        []string
+			why         string
+		}{
+			{"", []string{"generation"}, `"generation" is no absolute path`},
+			{"", []string{"./run/generation"}, `"./run/generation" is no absolute path`},
+			{"", []string{"off"}, "off leaves the generation file out"},
+			{"", []string{""}, "the name of the FILE is empty"},
+			{"off", nil, "off leaves the generation file out"},
+			{"generation", nil, `"generation" is no absolute path`},
+		} {
+			t.Setenv("CLONERAND_GENERATION", c.environment)
+			if _, got := signalRun(t, 2, append([]string{command}, c.args...)...); !strings.Contains(got, c.why) {
+				t.Errorf("signal %s %q with %q: %s, want %q", command, c.args, c.environment, got, c.why)
+			}
+		}
+	}
+	if entries, _ := os.ReadDir("."); len(entries) > 0 {
+		t.Errorf("made: %v", entries)
+	}
+}
+
+// Nothing lost to a wrong name, and nothing left that processes would not use.
+func TestInitCompletesAnUnfinishedFile(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		content []byte
+		mode    os.FileMode
+		why     string // it is refused
+	}{
+		{"empty", nil, 0o644, ""},
+		{"one zero", make([]byte, 1), 0o600, ""},
+		{"63 zeros", make([]byte, 63), 0o644, ""},
+		{"another file", []byte("hostname\n"), 0o644, "has 9 bytes that are no generation"},
+		{"zeros and a byte", append(make([]byte, 40), 1), 0o644, "has 41 bytes that are no generation"},
+		{"empty, and writable by others", nil, 0o666, "is writable by others"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "generation")
+			if err := errors.Join(os.WriteFile(path, c.content, c.mode), os.Chmod(path, c.mode)); err != nil {
+				t.Fatal(err)
+			}
+			_, inode := readFile(t, path)
+			if c.why != "" {
+				if _, got := signalRun(t, 1, "init", path); !strings.Contains(got, c.why) {
+					t.Errorf("init: %s, want %q", got, c.why)
+				}
+				if content, _ := readFile(t, path); !bytes.Equal(content, c.content) {
+					t.Errorf("it holds %q now", content)
+				}
+				return
+			}
+			var made atomic.Int32
+			atOnce(8, func(int) {
+				created, err := initGeneration(path)
+				if err != nil {
+					t.Error(err)
+				}
+				if created {
+					made.Add(1)
+				}
+			})
+			content, inode2 := readFile(t, path)
+			if len(content) != generationSize || bytes.Equal(content[:8], make([]byte, 8)) || inode != inode2 || made.Load() == 0 {
+				t.Errorf("made by %d: %x, inode %d, was %d", made.Load(), content, inode2, inode)
+			}
+			signalRun(t, 0, "bump", "-id", "01", path)
+			checkGeneration(t, path, binary.LittleEndian.Uint64(content)+1, "\x01")
+		})
+	}
+}
+
+func TestInitOnAFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	for _, c := range []struct {
+		name, options string
+		before        func(path string) error // with the disk still empty
+		fail          bool                    // while it is full
+	}{
+		{"nothing there", "size=16k", func(string) error { return nil }, true},
+		{"no inodes left", "size=64k,nr_inodes=2", func(string) error { return nil }, true},
+		{"an empty file", "size=16k", func(path string) error { return os.WriteFile(path, nil, 0o644) }, true},
+		{"a hole", "size=16k", func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, generationSize))
+		}, true},
+		{"a whole file", "size=16k", func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte{1}, generationSize), 0o644) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := unix.Mount("tmpfs", dir, "tmpfs", 0, c.options); err != nil {
+				t.Skip("mount a tmpfs:", err)
+			}
+			t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+			path, filler := filepath.Join(dir, "generation"), filepath.Join(dir, "filler")
+			if err := c.before(path); err != nil {
+				t.Fatal(err)
+			}
+			before, beforeErr := os.ReadFile(path)
+			os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as much as there is room for
+			status := 0
+			if c.fail {
+				status = 1
+			}
+			_, got := signalRun(t, status, "init", path)
+			if c.fail && !strings.Contains(got, "no space left on device; free some space and run it again") {
+				t.Errorf("init: %s", got)
+			}
+			after, err := os.ReadFile(path)
+			if !bytes.Equal(before, after) || errors.Is(err, fs.ErrNotExist) != errors.Is(beforeErr, fs.ErrNotExist) {
+				t.Errorf("the file holds %x (%v), held %x (%v)", after, err, before, beforeErr)
+			}
+			if names, _ := filepath.Glob(filepath.Join(dir, ".generation*")); len(names) > 0 {
+				t.Errorf("leftovers: %v", names)
+			}
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+			signalRun(t, 0, "init", path)
+			if content, _ := readFile(t, path); len(content) != generationSize {
+				t.Errorf("it holds %x", content)
+			}
+		})
 	}
 }
 

@@ -61,6 +61,11 @@ func TestHookScriptsOfThePage(t *testing.T) {
 	install("host-qemu", recipe(t, "sh", "virsh qemu-agent-command"))
 	install("host-firecracker", recipe(t, "sh", "UNIX-CONNECT"))
 
+	missing := filepath.Join(bin, "missing") // all that a clone's PATH may have
+	if err := errors.Join(os.Mkdir(missing, 0o755), os.Symlink(program(t), filepath.Join(missing, "clonerand"))); err != nil {
+		t.Fatal(err)
+	}
+
 	for _, c := range []struct {
 		name    string
 		command []string
@@ -70,6 +75,8 @@ func TestHookScriptsOfThePage(t *testing.T) {
 	}{
 		{"resume", []string{filepath.Join(bin, "clonerand-resume")}, "", "", 1},
 		{"resume with words", []string{filepath.Join(bin, "clonerand-resume"), "a", "b c"}, "", "", 1},
+		{"resume without od, cat, date and head", []string{filepath.Join(bin, "clonerand-resume"), "word"}, "", "PATH=" + missing, 1},
+		{"resume without them and without a word", []string{filepath.Join(bin, "clonerand-resume")}, "", "PATH=" + missing, 1},
 		{"hibernated", []string{sleep, "post", "hibernate"}, "", "", 1},
 		{"suspended, then hibernated", []string{sleep, "post", "suspend-then-hibernate"}, "", "", 1},
 		{"about to hibernate", []string{sleep, "pre", "hibernate"}, "", "", 0},

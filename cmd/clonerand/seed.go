@@ -11,26 +11,35 @@ import (
 var seedCommand = &command{
 	name:  "seed",
 	short: "a nonvolatile seed, for machines without an entropy source",
-	long: `Run it as the user who reads the seed. In a script that clones a machine with its seed, advance the seed before
-each clone, and give each clone a personalization of its own.
+	long: `Run it as the user who reads the seed: a seed of another user is refused, since that user knows what comes of
+it. Root names the user with -user, and then works with that user's rights alone.
+
+In a script that clones a machine with its seed, advance the seed before each clone, and give each clone a
+personalization of its own.
 `,
 	sub: []*command{
-		{name: "create", args: "FILE", short: "make a new seed of 64 bytes; FILE must not exist", least: 1, most: 1,
+		{name: "create", args: "[-user NAME] FILE", short: "make a new seed of 64 bytes; FILE must not exist", least: 1, most: 1,
 			start: onSeed(rand.CreateNVSeed, "created")},
-		{name: "check", args: "FILE", short: "say whether FILE is a seed that can be used", least: 1, most: 1,
+		{name: "check", args: "[-user NAME] FILE", short: "say whether FILE is a seed that can be used", least: 1, most: 1,
 			start: onSeed(checkSeed, "usable")},
-		{name: "advance", args: "FILE", short: "put the next seed in its place", least: 1, most: 1,
+		{name: "advance", args: "[-user NAME] FILE", short: "put the next seed in its place", least: 1, most: 1,
 			start: onSeed(advanceSeed, "advanced")},
 	},
 }
 
 // onSeed does something with the FILE of the arguments, and says that it is done.
 func onSeed(do func(file string) error, done string) func(*flag.FlagSet) action {
-	return func(*flag.FlagSet) action {
+	return func(flags *flag.FlagSet) action {
+		user := flags.String("user", "", "work with the rights of the user `NAME`, or of that user number; for root")
 		return func(args []string, stdout, _ io.Writer) error {
 			file := args[0]
 			if file == "" {
 				return misused("the name of the FILE is empty")
+			}
+			if *user != "" {
+				if err := becomeUser(*user); err != nil {
+					return err
+				}
 			}
 			if err := do(file); err != nil {
 				return err

@@ -9,16 +9,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/clonerand/rand"
+	"github.com/clonerand/rand/internal/signalfile"
 )
 
 // The generation file: a 64-bit little-endian counter, then the identity of the clone.
 const (
-	generationPath = "/run/clonerand/generation"
-	generationSize = 64
+	generationSize = signalfile.Size
 	identitySize   = generationSize - 8
 )
 
@@ -62,17 +61,12 @@ read the file: the identity is no secret. One of more than 56 bytes is hashed wi
 	},
 }
 
-// optional is the argument of a command that takes one at most.
-func optional(args []string) string {
-	if len(args) == 0 {
-		return ""
-	}
-	return args[0]
-}
-
 func startSignalInit(*flag.FlagSet) action {
 	return func(args []string, stdout, _ io.Writer) error {
-		path := generationFile(optional(args))
+		path, err := generationFile(args)
+		if err != nil {
+			return errMisused{err}
+		}
 		created, err := initGeneration(path)
 		if err != nil {
 			return err
@@ -88,13 +82,16 @@ func startSignalInit(*flag.FlagSet) action {
 
 func startSignalBump(flags *flag.FlagSet) action {
 	digits := flags.String("id", "", "the identity as hexadecimal digits, any number of pairs, in `HEX`; hyphens and colons\nare skipped, as in a UUID")
-	file := flags.String("id-file", "", "the identity is the bytes of the file `F`, as they are")
+	file := flags.String("id-file", "", "the identity is the bytes of the file `F`, as they are; of standard input where F is -")
 	return func(args []string, stdout, _ io.Writer) error {
+		path, err := generationFile(args)
+		if err != nil {
+			return errMisused{err}
+		}
 		given := make(map[string]bool)
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 
 		id := make([]byte, identitySize)
-		var err error
 		switch {
 		case given["id"] && given["id-file"]:
 			return misused("-id and -id-file exclude each other")
@@ -109,7 +106,6 @@ func startSignalBump(flags *flag.FlagSet) action {
 		default:
 			rand.Read(id)
 		}
-		path := generationFile(optional(args))
 		generation, err := bumpGeneration(path, fitIdentity(id))
 		if err != nil {
 			return err
@@ -121,46 +117,56 @@ func startSignalBump(flags *flag.FlagSet) action {
 
 func startSignalStatus(*flag.FlagSet) action {
 	return func(args []string, stdout, _ io.Writer) error {
-		file := optional(args)
-		if file != "" { // before the package looks for it, which it does once
-			abs, err := filepath.Abs(file)
-			if err == nil {
-				err = os.Setenv("CLONERAND_GENERATION", abs)
+		path, pathErr := generationFile(args)
+		if len(args) > 0 {
+			if pathErr != nil {
+				return errMisused{pathErr}
 			}
-			if err != nil {
+			// Before the package looks for it, which it does once.
+			if err := os.Setenv("CLONERAND_GENERATION", path); err != nil {
 				return err
 			}
 		}
-		var rows []rand.Protection
-		for _, row := range rand.Inspect(0) {
-			switch row.Name {
-			case "vmclock", "sysgenid", "generation file":
-				rows = append(rows, row)
-			}
-		}
-		if err := printProtections(stdout, rows); err != nil {
+		if err := printProtections(stdout, signalRows()); err != nil {
 			return err
 		}
-		path := generationFile(file)
+		if pathErr != nil {
+			return nil // the table says it
+		}
 		generation, id, err := readGeneration(path)
 		if err == nil {
 			fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
-		} else if file != "" { // else the table says it
+		} else if len(args) > 0 { // else the table says it
 			return err
 		}
 		return nil
 	}
 }
 
-// generationFile is the file that the arguments, the environment or else the default name.
-func generationFile(argument string) string {
-	if argument != "" {
-		return argument
+// signalRows are the clone signals.
+func signalRows() (rows []rand.Protection) {
+	for _, row := range rand.Inspect(0) {
+		switch row.Name {
+		case "vmclock", "sysgenid", "generation file":
+			rows = append(rows, row)
+		}
 	}
-	if path := os.Getenv("CLONERAND_GENERATION"); path != "" && path != "off" {
-		return path
+	return rows
+}
+
+// generationFile is the file that the arguments, the environment or else the default name: one that processes would use.
+func generationFile(args []string) (string, error) {
+	if len(args) == 0 {
+		path, err := signalfile.Path(os.Getenv("CLONERAND_GENERATION"))
+		if err != nil {
+			err = fmt.Errorf("CLONERAND_GENERATION: %w; name a FILE, or unset it", err)
+		}
+		return path, err
 	}
-	return generationPath
+	if args[0] == "" { // a variable of a script that is not set
+		return "", errors.New("the name of the FILE is empty")
+	}
+	return signalfile.Path(args[0])
 }
 
 func hexIdentity(digits string) ([]byte, error) {
@@ -171,20 +177,23 @@ func hexIdentity(digits string) ([]byte, error) {
 	return id, nil
 }
 
-// fileIdentity reads a regular file of at most 1 MiB; of anything else nobody knows whether it ever ends.
+// fileIdentity reads standard input, where path is "-", or a regular file; of anything else nobody knows whether it ever
+// ends. It reads at most 1 MiB.
 func fileIdentity(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	f := os.Stdin
+	if path != "-" {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s: is not a regular file", path)
+		}
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	id, err := io.ReadAll(io.LimitReader(f, 1<<20+1))
 	switch {
 	case err != nil:

@@ -64,15 +64,31 @@ func TestIdentityFile(t *testing.T) {
 }
 
 func TestTheFileNamedByTheArgumentThenTheEnvironmentThenTheDefault(t *testing.T) {
-	for _, c := range []struct{ argument, environment, want string }{
-		{"", "", "/run/clonerand/generation"},
-		{"", "off", "/run/clonerand/generation"},
-		{"", "/some/file", "/some/file"},
-		{"mine", "/some/file", "mine"},
+	for _, c := range []struct {
+		argument, environment string
+		want, why             string
+	}{
+		{"", "", "/run/clonerand/generation", ""},
+		{"", "/some/file", "/some/file", ""},
+		{"/mine", "/some/file", "/mine", ""},
+		{"/mine", "off", "/mine", ""},
+		{"", "off", "", "off leaves the generation file out"},
+		{"", "generation", "", `"generation" is no absolute path`},
+		{"mine", "/some/file", "", `"mine" is no absolute path`},
+		{"./off", "", "", `"./off" is no absolute path`},
+		{"off", "", "", "off leaves the generation file out"},
 	} {
 		t.Setenv("CLONERAND_GENERATION", c.environment)
-		if got := generationFile(c.argument); got != c.want {
-			t.Errorf("argument %q, environment %q: %q, want %q", c.argument, c.environment, got, c.want)
+		var args []string
+		if c.argument != "" {
+			args = []string{c.argument}
 		}
+		got, err := generationFile(args)
+		if got != c.want || (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
+			t.Errorf("argument %q, environment %q: %q, %v, want %q, %s", c.argument, c.environment, got, err, c.want, c.why)
+		}
+	}
+	if got, err := generationFile([]string{""}); err == nil {
+		t.Errorf("an empty argument names %q", got)
 	}
 }

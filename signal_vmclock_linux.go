@@ -1,5 +1,3 @@
-//go:build linux
-
 package rand
 
 import (
@@ -10,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clonerand/rand/internal/signalfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +61,7 @@ func openVMClockAt(path string) signal {
 			pause := unix.NsecToTimespec(int64(time.Millisecond))
 			_ = unix.Nanosleep(&pause, nil)
 		default:
-			unmapSignal(memory)
+			signalfile.Unmap(memory)
 			return signal{name: "vmclock", why: fmt.Sprintf("%s: %v", path, err)}
 		}
 	}

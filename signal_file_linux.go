@@ -1,15 +1,12 @@
-//go:build linux
-
 package rand
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-)
 
-const generationPath = "/run/clonerand/generation"
+	"github.com/clonerand/rand/internal/signalfile"
+)
 
 // openGenerationFile finds the file that a resume hook changes with "clonerand signal bump": a 64-bit
 // little-endian counter, then 56 bytes that say which clone this is. The environment variable
@@ -18,20 +15,18 @@ const generationPath = "/run/clonerand/generation"
 // Only the counter is watched. The identity is extra input when the counter has moved; a writer sets it
 // before the counter, so whoever has seen the new counter reads the new identity.
 func openGenerationFile() signal {
-	path := setting("CLONERAND_GENERATION")
+	path, err := signalfile.Path(setting("CLONERAND_GENERATION"))
 	switch {
-	case path == "off":
+	case errors.Is(err, signalfile.ErrOff):
 		return signal{name: "generation file", why: "left out by CLONERAND_GENERATION=off"}
-	case path == "":
-		path = generationPath
-	case !filepath.IsAbs(path): // would be another file after a change of folder
-		return signal{name: "generation file", why: fmt.Sprintf("CLONERAND_GENERATION=%q is no absolute path", path)}
+	case err != nil:
+		return signal{name: "generation file", why: "CLONERAND_GENERATION=" + err.Error()}
 	}
 	return openGenerationFileAt(path)
 }
 
 func openGenerationFileAt(path string) signal {
-	memory, err := mapSignal(path, false, signalFileSize/8)
+	memory, err := mapSignal(path, false, signalfile.Size/8)
 	if err != nil {
 		why := fmt.Sprintf("%s: %v", path, err)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -5,12 +5,14 @@ package rand
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -274,48 +276,195 @@ func TestNVSeedModeIsOursWhateverTheUmask(t *testing.T) {
 	}
 }
 
-func TestNVSeedKeepsItsOwner(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can advance the seed of another user")
+// Out of descriptors, whatever was about to be opened: an error, the advice for it and no other, and nothing is lost.
+func TestNVSeedWithoutDescriptors(t *testing.T) {
+	const env = "CLONERAND_TEST_DESCRIPTORS"
+	if os.Getenv(env) == "" {
+		rerun(t, env+"=1")
+		return
 	}
 	s, path := newSeed(t)
-	if err := os.Remove(path + ".lock"); err != nil {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(path, 65534, 65533); err != nil {
-		t.Fatal(err)
+	limit.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Skip("setrlimit:", err)
 	}
-	mustDraw(t, s, 48, "")
-	for _, name := range []string{path, path + ".lock"} {
-		var st unix.Stat_t
-		if err := unix.Stat(name, &st); err != nil || st.Uid != 65534 || st.Gid != 65533 {
-			t.Errorf("%s belongs to %d:%d, %v", name, st.Uid, st.Gid, err)
+	var fds []int
+	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
+		fds = append(fds, fd)
+	}
+	for _, lock := range []string{"with a lock file", "without a lock file"} {
+		done := 0
+		for free := range 8 {
+			for _, fd := range fds[:free] {
+				unix.Close(fd)
+			}
+			if lock == "without a lock file" {
+				os.Remove(path + ".lock")
+			}
+			openErr := func() error { _, err := OpenNVSeed(path); return err }()
+			_, readErr := s.Read(make([]byte, 48))
+			createErr := CreateNVSeed(path + "2")
+			for range free {
+				if _, err := unix.Dup(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for what, err := range map[string]error{"OpenNVSeed": openErr, "Read": readErr, "CreateNVSeed": createErr} {
+				switch {
+				case err == nil:
+					done++
+				case !errors.Is(err, unix.EMFILE) || !strings.Contains(err.Error(), "close files of this process, or raise its limit (ulimit -n)") || strings.Count(err.Error(), ": ") > 7 || strings.Contains(err.Error(), "remove"):
+					t.Errorf("%s, %d free, %s: %v", lock, free, what, err)
+				}
+			}
+			if createErr == nil {
+				unix.Unlink(path + "2")
+			} else if _, err := os.Lstat(path + "2"); err == nil {
+				t.Errorf("%s, %d free: CreateNVSeed left a file", lock, free)
+			}
+		}
+		if done == 0 || done == 3*8 {
+			t.Errorf("%s: %d calls of 24 succeeded, so this shows nothing", lock, done)
 		}
 	}
-	// A user whose folder root works in does not choose which file of root's is overwritten.
-	_, roots := newSeed(t)
-	link := filepath.Join(memoryDir(t), "link")
-	if err := os.Symlink(roots, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Lchown(link, 65534, 65533); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := OpenNVSeed(link); err == nil || !strings.Contains(err.Error(), "symbolic link of user 65534 to a file of user 0: name the file itself") {
-		t.Errorf("a link that another user laid to a file of root: %v", err)
-	}
-	// Nor which file is given away.
-	bait := filepath.Join(filepath.Dir(path), "bait")
-	if err := os.WriteFile(bait, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	os.Remove(path + ".lock")
-	if err := os.Link(bait, path+".lock"); err != nil {
-		t.Fatal(err)
+	for _, fd := range fds {
+		unix.Close(fd)
 	}
 	mustDraw(t, s, 48, "")
-	var st unix.Stat_t
-	if err := unix.Stat(bait, &st); err != nil || st.Uid != 0 || fmt.Sprintf("%o", st.Mode&0o777) != "644" {
-		t.Errorf("a file linked to the lock's name belongs to %d, mode %o, %v", st.Uid, st.Mode, err)
+}
+
+func TestNVSeedLockFileIsNotGivenAway(t *testing.T) {
+	s, path := newSeed(t)
+	bait := path + ".bait"
+	if err := errors.Join(os.Remove(path+".lock"), os.WriteFile(bait, nil, 0o644), os.Link(bait, path+".lock")); err != nil {
+		t.Skip(err)
 	}
+	mustDraw(t, s, 48, "")
+	if info, err := os.Stat(bait); err != nil || info.Mode() != 0o644 {
+		t.Errorf("a file linked to the lock's name: %v, %v", info, err)
+	}
+}
+
+func TestNVSeedStuckHoldersDoNotHoldUpOtherSeeds(t *testing.T) {
+	a, pathA := newSeed(t)
+	b, pathB := newSeed(t)
+	c, _ := newSeed(t)
+	holders := map[*NVSeed]*exec.Cmd{a: holdSeed(t, pathA, "locked"), b: holdSeed(t, pathB, "synced")}
+	var wg sync.WaitGroup
+	for s, holder := range holders {
+		holder.Process.Signal(unix.SIGSTOP)
+		s.wait = 300 * time.Millisecond
+		wg.Go(func() {
+			start := time.Now()
+			_, err := s.Read(make([]byte, 48))
+			if took := time.Since(start); err == nil || !strings.Contains(err.Error(), s.path+".lock: held by process "+strconv.Itoa(holder.Process.Pid)) || took > 3*time.Second {
+				t.Errorf("after %v: %v", took, err)
+			}
+		})
+	}
+	start := time.Now()
+	for range 10 {
+		mustDraw(t, c, 48, "")
+	}
+	if took := time.Since(start); took > 250*time.Millisecond {
+		t.Errorf("another seed took %v meanwhile", took)
+	}
+	wg.Wait()
+}
+
+func TestNVSeedLockFileMayBeRemoved(t *testing.T) {
+	s, path := newSeed(t)
+	opened, locked := 0, false
+	s.step = func(step string) {
+		switch step {
+		case "lock opened":
+			if opened++; opened <= 3 {
+				os.Remove(path + ".lock")
+			}
+		case "locked":
+			locked = true
+			// A lock on a file without a name would keep nobody out.
+			if _, err := seedHelper(t, "try", path).Output(); err == nil {
+				t.Error("another process draws at the same time")
+			}
+		}
+	}
+	mustDraw(t, s, 48, "")
+	if opened != 4 || !locked {
+		t.Errorf("tried %d times", opened)
+	}
+}
+
+// mbedTLS builds a program of testdata/mbedtls.
+func mbedTLS(t *testing.T, name string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name)
+	out, err := exec.Command("cc", "-Wall", "-Werror", "-o", program, "testdata/mbedtls/"+name+".c", "-lmbedcrypto").CombinedOutput()
+	if err != nil {
+		missing := t.Skipf
+		if os.Getenv("CI") == "true" {
+			missing = t.Fatalf
+		}
+		missing("needs a C compiler and Mbed TLS (Debian: libmbedtls-dev): %v\n%s", err, out)
+	}
+	return program
+}
+
+func mustRun(t *testing.T, program string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(program), err, out)
+	}
+}
+
+func TestNVSeedWrittenByMbedTLS(t *testing.T) {
+	write := mbedTLS(t, "write_seed")
+	path := filepath.Join(memoryDir(t), "seed")
+	mustRun(t, "sh", "-c", "umask 022 && "+write+" "+path)
+	// Mbed TLS leaves the mode to the umask.
+	if _, err := OpenNVSeed(path); err == nil || !strings.Contains(err.Error(), "run chmod 600 "+path) {
+		t.Errorf("a seed for all to read: %v", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := mustReadFile(t, path)
+	s := openSeed(t, path)
+	s.stamp = frozen
+	out := mustDraw(t, s, 48, "")
+
+	// It is the bytes of Mbed TLS that count, all of them.
+	before[len(before)-1] ^= 1
+	other := filepath.Join(memoryDir(t), "other")
+	if err := os.WriteFile(other, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s2 := openSeed(t, other)
+	s2.stamp = frozen
+	if bytes.Equal(out, mustDraw(t, s2, 48, "")) {
+		t.Error("the last byte makes no difference")
+	}
+}
+
+func TestNVSeedUpdatedByMbedTLS(t *testing.T) {
+	update := mbedTLS(t, "update_seed")
+	s, path := newSeed(t)
+	seen := map[string]bool{}
+	for range 3 {
+		mustDraw(t, s, 48, "")
+		seen[string(mustReadFile(t, path))] = true
+		mustRun(t, update, path)
+		seen[string(mustReadFile(t, path))] = true
+	}
+	if len(seen) != 6 {
+		t.Errorf("%d seeds, want 6", len(seen))
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 || info.Size() != nvSeedLen {
+		t.Errorf("%v, %v", info, err)
+	}
+	mustDraw(t, openSeed(t, path), 48, "")
 }

@@ -1,0 +1,32 @@
+// Package signalfile has the rules for the files in which a machine is told that it was cloned. The package that
+// reads them and the command that writes them share it, so that the one makes no file that the other refuses.
+package signalfile
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+const (
+	// Generation is the generation file where nothing names another.
+	Generation = "/run/clonerand/generation"
+	// Size is the least size in bytes of a regular file that is mapped: a counter of 64 bits and an identity.
+	Size = 64
+)
+
+// ErrOff says that the generation file is left out.
+var ErrOff = errors.New("off leaves the generation file out")
+
+// Path returns the generation file that a setting names.
+func Path(setting string) (string, error) {
+	switch {
+	case setting == "":
+		return Generation, nil
+	case setting == "off":
+		return "", ErrOff
+	case !filepath.IsAbs(setting): // would be another file after a change of folder
+		return "", fmt.Errorf("%q is no absolute path", setting)
+	}
+	return setting, nil
+}

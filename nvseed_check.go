@@ -1,0 +1,75 @@
+package rand
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+const adviceNewSeed = "remove it, and put a seed there as for a new device (clonerand seed create)"
+
+// checkSeed refuses what cannot be a seed, or one that others can know.
+func checkSeed(file string, info fs.FileInfo) error {
+	if err := checkRegular(info); err != nil {
+		return err
+	}
+	if err := checkSize(info.Size()); err != nil {
+		return err
+	}
+	return checkAccess(file, info)
+}
+
+func checkRegular(info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return mend(errors.New("is a folder"), "name the seed file in it")
+	default:
+		return mend(fmt.Errorf("is no regular file (%v)", mode.Type()), "name a seed file")
+	}
+}
+
+func checkSize(n int64) error {
+	switch {
+	case n < nvSeedLen:
+		return mend(fmt.Errorf("%d bytes, and a seed has at least %d", n, nvSeedLen), adviceNewSeed)
+	case n > nvSeedMaxLen:
+		return mend(fmt.Errorf("%d bytes, and a seed has at most %d", n, nvSeedMaxLen), "this is no seed file: name another one")
+	}
+	return nil
+}
+
+// blank reports whether b is what a lost write leaves on a disk, or erased flash memory.
+func blank(b []byte) bool {
+	for _, x := range b {
+		if x != b[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// mend adds to an error what to do about it.
+func mend(err error, what string) error { return fmt.Errorf("%w: %s", err, what) }
+
+// missing adds the advice for a seed that could not be looked at.
+func missing(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mend(fs.ErrNotExist, "create it with clonerand seed create, or put the device's own seed there")
+	case errors.Is(err, fs.ErrPermission):
+		return mend(err, "run as the owner of the seed")
+	}
+	return adviseSeed("", err)
+}
+
+// advise says what to do where the folder, or a file in it that is not the seed, cannot be used.
+func (p *seedFolder) advise(err error) error { return adviseSeed(p.path, err) }
+
+func adviseSeed(folder string, err error) error {
+	if what := adviceFor(folder, err); what != "" {
+		return mend(err, what)
+	}
+	return err
+}
