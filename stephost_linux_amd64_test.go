@@ -1,0 +1,85 @@
+package rand
+
+import "time"
+
+// All that TestEveryInstruction knows of the inside of the package is in this file.
+
+const (
+	stepRate  = 2_000_000_000                               // ticks per second of the tracer's counter
+	stepG     = stepRate / 1_000_000_000 * int64(pauseTime) // ticks: the most that is no pause
+	stepSmall = maxSmall                                    // a longer Read is a large one
+)
+
+// stepTimed times the machine's folds. A pause at each of its readings would make it
+// take the machine for one that is slow at a fold.
+var stepTimed = (*pauseDetector).widen
+
+// newStepHost is a machine on which nothing tells of a clone but the counter.
+func newStepHost(m *stepMachine, measured bool) *host {
+	h := newHost()
+	h.clones = noDetectors()
+	h.system = streamOf("system", 1) // goes on alike in both copies
+	if m.noRandom {
+		h.random = nil
+	}
+	if m.off {
+		h.pause = neverPaused()
+	} else {
+		h.pause = new(pauseDetector)
+	}
+	at := time.Unix(1_700_000_000, 0)
+	h.pause.clock = func() time.Time { return at }
+	switch {
+	case m.off:
+	case measured:
+		l := new(pauseLimits)
+		l.setRate(stepRate)
+		h.pause.limits.Store(l)
+		h.pause.usual.Store(true)
+	default: // the first Read measures the counter's rate
+		h.pause.clock = func() time.Time { return at.Add(time.Duration(cycles() / (stepRate / 1e9))) }
+	}
+	return h
+}
+
+// A stepSource is what is read from: the default Reader's kind, or a Generator.
+type stepSource struct {
+	host    *host
+	read    readFunc
+	reseed  func([]byte) error
+	deplete func()
+	resist  func()
+	left    func() int // bytes of kept output
+}
+
+func newStepReader(h *host) *stepSource {
+	r := oneShard(newReaderOn(h))
+	return &stepSource{
+		host: h, read: r.Read, reseed: r.reseed, deplete: r.deplete,
+		resist: func() { setResist(&r.order, true) },
+		left:   func() int { return keptLen - r.shard(0).pos },
+	}
+}
+
+// newStepGenerator makes its Generator at the first Read, for New itself is cloned, too.
+func newStepGenerator(h *host, cfg *Config) *stepSource {
+	var g *Generator
+	return &stepSource{
+		host: h,
+		read: func(b []byte) (n int, err error) {
+			if g == nil {
+				if g, err = newGenerator(cfg, h); err != nil {
+					return 0, err
+				}
+			}
+			return g.Read(b)
+		},
+		reseed:  func(perso []byte) error { return g.Reseed(perso) },
+		deplete: func() { g.Deplete() },
+		resist:  func() { g.SetPredictionResistance(true) },
+		left:    func() int { return keptLen - g.inst.Load().pos },
+	}
+}
+
+// startMeasure is when the measuring of the counter's rate begins.
+func (s *stepSource) startMeasure() { s.host.pause.since.Store(s.host.pause.readMoment()) }
