@@ -4,120 +4,111 @@ import (
 	"bytes"
 	"encoding/binary"
 	"flag"
-	"fmt"
 	mathrand "math/rand/v2"
-	"os"
 	"runtime"
-	"strings"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-var stepExhaustive = flag.Bool("step.exhaustive", false, "let TestEveryInstruction clone at every instruction, in all its scenes on all its machines")
+var stepExhaustive = flag.Bool("step.exhaustive", false, "let TestEveryInstruction clone at every instruction")
 
-// The walker's counter advances by one tick in so many instructions: at 2 GHz, 4 KiB
-// of output are 6,400 instructions and take 0.6 us.
-const stepShare = 5
+const (
+	// The walker's counter advances by one tick in so many instructions: at 2 GHz, 4 KiB
+	// of output are 6,400 instructions and take 0.4 us.
+	stepShare = 8
+	// And by so many at each reading, as does that of a copy.
+	stepReading = 150
 
-// A stepMachine is what the two copies find on it.
+	// The first reading of a copy is, at the least, one tick more than G after the last one before it.
+	stepLeast = uint64(stepG) + 1 - stepReading
+
+	// The instructions after a Read's last reading: more of them mean that a reading was lost.
+	stepAfterSmall = 300
+	stepAfterLarge = 700
+	// A copy of a small Read needs so many readings more than the Read itself, where there is a random instruction.
+	stepExtra = 2
+)
+
+// A stepPair is what the counters of two copies say, id being 0 and 1, when the walker's says v.
+type stepPair struct {
+	name  string
+	clone func(v, id uint64) uint64
+	same  bool // control: nothing tells the copies apart
+}
+
+// A stepMachine is what a Read is cloned on.
 type stepMachine struct {
 	name     string
-	noRandom bool   // no random instruction; the system's bytes are the same in both copies
-	off      bool   // control: the pause detector is switched off
-	same     bool   // control: nothing tells the copies apart, all that they read is equal
-	forever  bool   // a pause before each of the walker's readings: it comes to the last resort
-	reading  uint64 // ticks from one reading of a copy to the next
-	// clone is the counter of copy id, 0 or 1, when the walker's is v.
-	clone  func(v, id uint64) uint64
-	scenes []string // nil: all
+	noRandom bool       // no random instruction; the system's bytes are the same in both copies
+	forever  bool       // a pause before each of the walker's readings: it comes to the last resort
+	off      bool       // control: the pause detector is switched off
+	pairs    []stepPair // the first at each point, of the others one at some points
+	scenes   []string   // nil: all
 }
 
-// Each copy's first reading is, at the least, one tick more than G after the last one before it.
-const (
-	stepQuick = 100
-	stepSlow  = 400
-	stepLeast = uint64(stepG) + 1
-)
-
-var (
-	stepFew  = []string{"kept", "after a pause", "mixing on", "8 KiB", "Generator, kept"}
-	stepTiny = []string{"kept", "after a pause", "Generator, kept"}
-	stepTwo  = []string{"kept", "mixing on", "8 KiB", "Generator, kept"}
-)
+var stepFew = []string{"kept", "after a pause", "Generator, kept"}
 
 var stepMachines = []stepMachine{
-	// Both copies read the same counter; their random instructions differ.
-	{name: "random", reading: stepQuick, clone: func(v, id uint64) uint64 { return v + stepLeast - stepQuick }},
-	// No random instruction; their counters are one tick apart.
-	{name: "no random", noRandom: true, reading: stepSlow, clone: func(v, id uint64) uint64 { return v + stepLeast - stepSlow + id }},
-	// One of the two is the original. It goes on, and sees nothing.
-	{name: "random, original", reading: stepQuick, scenes: stepFew, clone: func(v, id uint64) uint64 { return v + id*(stepLeast-stepQuick) }},
-	{name: "no random, original", noRandom: true, reading: stepSlow, scenes: stepFew, clone: func(v, id uint64) uint64 { return v + id*(stepLeast-stepSlow) }},
-	// The counter is set back.
-	{name: "random, set back", reading: stepQuick, scenes: stepFew, clone: func(v, id uint64) uint64 { return 1000 }},
-	{name: "no random, set back", noRandom: true, reading: stepSlow, scenes: stepFew, clone: func(v, id uint64) uint64 { return 1000 + id }},
-	// The pauses do not end before the clone.
-	{name: "random, pauses for ever", forever: true, reading: stepQuick, scenes: stepTiny, clone: func(v, id uint64) uint64 { return v + stepLeast - stepQuick }},
-	{name: "no random, pauses for ever", noRandom: true, forever: true, reading: stepSlow, scenes: stepTiny, clone: func(v, id uint64) uint64 { return v + stepLeast - stepSlow + id }},
-	// Controls.
-	{name: "control, detector off", off: true, reading: stepQuick, scenes: stepTwo, clone: func(v, id uint64) uint64 { return v + stepLeast }},
-	{name: "control, no pause", noRandom: true, same: true, reading: stepSlow, scenes: stepTwo, clone: func(v, id uint64) uint64 { return v }},
+	{name: "random", pairs: []stepPair{
+		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
+		{name: "a copy and the original", clone: func(v, id uint64) uint64 { return v + id*stepLeast }},
+		{name: "counter set back", clone: func(v, id uint64) uint64 { return 1000 }},
+	}},
+	{name: "no random", noRandom: true, pairs: []stepPair{
+		{name: "one tick apart", clone: func(v, id uint64) uint64 { return v + stepLeast + id }},
+		{name: "a copy and the original", clone: func(v, id uint64) uint64 { return v + id*stepLeast }},
+		{name: "counter set back", clone: func(v, id uint64) uint64 { return 1000 + id }},
+		{name: "control: no pause", same: true, clone: func(v, id uint64) uint64 { return v }},
+	}},
+	{name: "random, pauses without end", forever: true, scenes: stepFew, pairs: []stepPair{
+		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
+	}},
+	{name: "no random, pauses without end", noRandom: true, forever: true, scenes: stepFew, pairs: []stepPair{
+		{name: "one tick apart", clone: func(v, id uint64) uint64 { return v + stepLeast + id }},
+	}},
+	{name: "control: detector off", off: true, scenes: append(stepFew, "8 KiB"), pairs: []stepPair{
+		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
+	}},
 }
-
-func (m *stepMachine) control() bool { return m.off || m.same }
 
 // TestEveryInstruction
 func TestEveryInstruction(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector has threads and memory of its own, and thousands of instructions to each of ours")
+		t.Skip("the race detector needs thousands of instructions for each of ours")
 	}
 	skipEmulated(t, "user-mode emulation has no ptrace")
 	text, err := loadText()
 	if err != nil {
 		t.Skip(err)
 	}
-	// A walker, its copies and its tracer take turns: on one CPU that is 1.6 times faster.
 	cpus := stepCPUs(t)
 	for i := range stepMachines {
 		m := &stepMachines[i]
-		t.Run(m.name, func(t *testing.T) {
-			if !m.noRandom && !hasCPURandom() {
-				t.Skip("this CPU has no random instruction")
+		if !m.noRandom && !hasCPURandom() {
+			t.Run(m.name, func(t *testing.T) { t.Skip("this CPU has no random instruction") })
+			continue
+		}
+		for j := range stepScenes {
+			scene := &stepScenes[j]
+			if m.scenes != nil && !slices.Contains(m.scenes, scene.name) {
+				continue
 			}
-			for j := range stepScenes {
-				scene := &stepScenes[j]
-				if !m.takes(scene) {
-					continue
-				}
-				t.Run(scene.name, func(t *testing.T) {
-					t.Parallel()
-					cpu := <-cpus
-					defer func() { cpus <- cpu }()
-					runtime.LockOSThread() // never unlocked: the thread ends with the test, and with it what it traces
-					if err := unix.SchedSetaffinity(0, &cpu); err != nil {
-						t.Log(err)
-					}
-					w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: m, scene: scene}
-					w.run()
-				})
-			}
-		})
-	}
-}
-
-func (m *stepMachine) takes(scene *stepScene) bool {
-	if m.scenes == nil || *stepExhaustive && !m.forever && !m.control() {
-		return true
-	}
-	for _, name := range m.scenes {
-		if name == scene.name {
-			return true
+			t.Run(m.name+"/"+scene.name, func(t *testing.T) {
+				t.Parallel()
+				// The thread is never unlocked, so that it ends with the test, and what it traces with it.
+				// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
+				runtime.LockOSThread()
+				cpu := <-cpus
+				defer func() { cpus <- cpu }()
+				unix.SchedSetaffinity(0, &cpu)
+				w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: m, scene: scene, seen: make(map[uint64]bool)}
+				w.run()
+			})
 		}
 	}
-	return false
 }
 
 // stepCPUs is the CPUs that this process may use.
@@ -142,17 +133,19 @@ type stepWalk struct {
 	*stepTracer
 	m     *stepMachine
 	scene *stepScene
+	asked stepSignal // where the Read puts its bytes
 
-	fifths uint64 // the walker's counter, in fifths of a tick
-	timing uint64 // where stepTimed returns to, while the walker is in it
-	asked  stepSignal
+	// The Read as a first copy went through it: the address of each instruction, the counter
+	// before it, and which of them read the counter.
+	at, tick []uint64
+	readings []int
 
-	points, copies  int
-	excepted        int            // points after the Read's last reading
-	equal, finished int            // blocks: that must not be; that were finished before the clone
-	most            int            // readings of a copy until its Read had returned
-	seen            map[uint64]int // blocks, of which copy
-	across          int
+	points, excepted int             // the instructions cloned at; those after the last reading
+	copies, most     int             // and the most readings of one in its Read
+	finished, equal  int             // blocks: of steps that were finished before the clone; that must not be
+	unequal          int             // copies that differ though nothing tells them apart
+	seen             map[uint64]bool // blocks of all copies, by their first half
+	again            int             // of them in copies of other points
 }
 
 // A stepCopy is what a copy has read.
@@ -161,212 +154,244 @@ type stepCopy struct {
 	readings     int // until the Read had returned
 }
 
-func (w *stepWalk) tick() uint64 { return w.fifths / stepShare }
+func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
 func (w *stepWalk) run() {
 	begun := time.Now()
 	w.start(w.scene.name + "/" + w.m.name)
-	w.fifths = stepShare << 40
-	for m := (stepSignal{}); m.kind != markBegin; {
-		m = w.toMark(w.walker, func() uint64 {
-			w.fifths += stepShare * stepQuick
-			return w.tick()
-		})
-		w.fifths += stepShare * uint64(m.n)
-		w.asked = m
-	}
-	trace, readings := w.trial()
-	if len(readings) == 0 {
-		w.t.Fatal("a Read without a reading of the counter")
-	}
-	points := w.choose(trace, readings)
-	w.seen = make(map[uint64]int)
-	last := readings[len(readings)-1] // the instruction that it is
-	p := w.walker
-	var finished []byte // of a large Read, what was there when a reading showed no pause
-	var there []byte    // the walker's memory at the last reading
-	before, read := w.tick(), 0
-	for k := 0; ; k++ {
-		if points[k] {
-			w.points++
-			var c [2]*stepCopy
-			for id := range c {
-				c[id] = w.finish(w.fork(), w.m.clone(w.tick(), uint64(id)))
-			}
-			w.judge(c, finished, k, last)
-		}
-		if p.regs.Rip == w.text.mark {
+	tick := uint64(1 << 40) // it has run for some minutes
+	w.setClock(w.walker, tick)
+	for {
+		w.asked = w.toMark(w.walker)
+		tick, _ = w.clock(w.walker)
+		if w.asked.kind == markBegin {
 			break
 		}
-		if k >= len(trace) || trace[k] != p.regs.Rip {
-			w.t.Fatalf("instruction %d is another one than in the trial, %s", k, place(p.regs.Rip))
+		tick += uint64(w.asked.n)
+		w.setClock(w.walker, tick)
+	}
+	w.trial(tick)
+	if len(w.readings) == 0 {
+		w.t.Fatal("the Read does not read the counter")
+	}
+	last := w.readings[len(w.readings)-1]
+	if after := len(w.at) - 1 - last; after > stepAfterSmall && !w.large() && !w.m.forever || after > stepAfterLarge {
+		w.t.Errorf("%d instructions after the Read's last reading of the counter", after)
+	}
+	chosen := w.choose()
+	var finished []byte // of a large Read, what was there when a reading showed no pause
+	var there []byte    // the walker's memory at the last reading
+	before := tick      // the reading before
+	for k, next := 0, 0; ; k = next {
+		if chosen[k] {
+			w.clone(k, k > last, finished)
 		}
 		if k == last {
-			there = w.allMemory(p)
+			there = w.allMemory(w.walker)
 		}
-		if w.step(p, &w.fifths, &w.timing) {
-			if read++; w.scene.n > stepSmall && w.tick()-before <= uint64(stepG) {
-				finished = w.memory(p, w.asked.at, w.asked.len)
+		if k == len(w.at)-1 {
+			break
+		}
+		next = k + 1
+		for !chosen[next] && next != last && !w.reads(next) {
+			next++
+		}
+		w.goOn(k, next)
+		if w.reads(k) {
+			if now := w.tick[k+1]; now-before <= uint64(stepG) && w.large() {
+				finished = w.memory(w.walker, w.asked.at, w.asked.len)
 				finished = finished[:filled(finished)*blockLen]
 			}
-			before = w.tick()
+			before = w.tick[k+1]
 		}
 	}
-	_ = there
-	w.t.Logf("STEP %-28s %-34s instr %6d rdtsc %4d points %6d excepted %4d after %5d equal %d finished %d across %d most %d own %d %v", w.m.name, w.scene.name, len(trace), len(readings), w.points, w.excepted,
-		len(trace)-last, w.equal, w.finished, w.across, w.most, 0, time.Since(begun).Round(time.Millisecond))
+	w.report(there, time.Since(begun))
 }
 
-// step executes one instruction of p.
-func (w *stepWalk) step(p *tracee, fifths, timing *uint64) (reading bool) {
-	at := p.regs.Rip
-	*fifths++
-	switch at {
-	case w.text.timed:
-		*timing = binary.LittleEndian.Uint64(w.memory(p, p.regs.Rsp, 8))
-	case *timing:
-		*timing = 0
-	}
-	if w.text.rdtsc[at] {
-		if w.m.forever && *timing == 0 {
-			*fifths += stepShare * stepRate / 1000
-		}
-		p.setCounter(*fifths / stepShare)
-		p.regs.Rip += 2
-		w.store(p)
-		return true
-	}
-	if w.text.has(at) && w.text.isRDTSC(at) {
-		w.t.Fatal("RDTSC at ", place(at))
-	}
-	w.resume(unix.PTRACE_SINGLESTEP, p)
-	return false
-}
+// reads reports whether instruction k reads the counter.
+func (w *stepWalk) reads(k int) bool { return w.text.rdtsc[w.at[k]] }
 
 // trial takes a copy through the Read step by step.
-func (w *stepWalk) trial() (trace []uint64, readings []int) {
+func (w *stepWalk) trial(tick uint64) {
 	c := w.fork()
-	fifths, timing := w.fifths, uint64(0)
-	for c.regs.Rip != w.text.mark {
-		trace = append(trace, c.regs.Rip)
-		if w.step(c, &fifths, &timing) {
-			readings = append(readings, len(trace)-1)
+	fifths := tick * stepShare
+	timing := uint64(0) // where stepTimed returns to, while the copy is in it
+	for {
+		at := c.regs.Rip
+		w.at, w.tick = append(w.at, at), append(w.tick, fifths/stepShare)
+		switch {
+		case at == w.text.mark:
+			w.kill(c)
+			return
+		case at == w.text.timed:
+			timing = binary.LittleEndian.Uint64(w.memory(c, c.regs.Rsp, 8))
+		case at == timing:
+			timing = 0
+		case w.text.rdtsc[at]:
+			w.readings = append(w.readings, len(w.at)-1)
+			fifths += stepShare * stepReading
+			if w.m.forever && timing == 0 {
+				fifths += stepShare * stepRate / 1000
+			}
+			w.answer(c, fifths/stepShare)
+			continue
+		case w.text.isRDTSC(at):
+			w.t.Fatal("RDTSC at ", place(at))
+		case len(w.at) == 2_000_000:
+			w.t.Fatal("no end; at ", place(at))
 		}
-		if len(trace) > 2_000_000 {
-			w.t.Fatal("no end; at ", place(c.regs.Rip))
-		}
+		w.resume(unix.PTRACE_SINGLESTEP, c)
+		fifths++
 	}
-	w.kill(c)
-	return trace, readings
 }
 
-// choose says before which instructions to clone; the last is what comes behind the Read.
-func (w *stepWalk) choose(trace []uint64, readings []int) []bool {
-	points := make([]bool, len(trace)+1)
-	if *stepExhaustive {
-		for i := range points {
-			points[i] = true
+// answer executes an RDTSC of p's.
+func (w *stepWalk) answer(p *tracee, v uint64) {
+	p.setCounter(v)
+	p.regs.Rip += 2
+	w.store(p)
+}
+
+// goOn takes the walker from instruction k to a later one, between which there is
+// no reading of the counter. It does not step where a breakpoint at the end is quicker.
+func (w *stepWalk) goOn(k, end int) {
+	p, to := w.walker, w.at[end]
+	if w.reads(k) {
+		w.answer(p, w.tick[k+1])
+		k++
+	}
+	turns := 0 // how often the walker comes by before
+	for _, at := range w.at[k:end] {
+		if at == to {
+			turns++
 		}
-		return points
+	}
+	for quick := end-k > 4*(turns+1); quick; {
+		if p.regs.Rip != to {
+			w.runTo(p, to)
+		} else if turns == 0 {
+			return
+		} else {
+			turns--
+			w.resume(unix.PTRACE_SINGLESTEP, p)
+		}
+	}
+	for ; k < end; k++ {
+		w.resume(unix.PTRACE_SINGLESTEP, p)
+	}
+	if p.regs.Rip != to {
+		w.t.Fatalf("instruction %d is another one than in the trial: %s, not %s", end, place(p.regs.Rip), place(to))
+	}
+}
+
+// choose says at which instructions to clone; the last is the one behind the Read.
+func (w *stepWalk) choose() []bool {
+	chosen := make([]bool, len(w.at))
+	if *stepExhaustive {
+		for k := range chosen {
+			chosen[k] = true
+		}
+		return chosen
 	}
 	turns := make(map[uint64][]int)
-	var order []uint64
-	for k, at := range trace {
-		if turns[at] == nil {
-			order = append(order, at)
-		}
+	for k, at := range w.at {
 		turns[at] = append(turns[at], k)
 	}
 	r := mathrand.New(mathrand.NewPCG(1, 1))
-	for _, at := range order {
-		if ks := turns[at]; ours(at) || r.IntN(5) == 0 {
-			points[ks[r.IntN(len(ks))]] = true
+	for k, at := range w.at {
+		if ks := turns[at]; ks[0] == k && (ours(at) || r.IntN(5) == 0) {
+			chosen[ks[r.IntN(len(ks))]] = true
 		}
 	}
-	for _, k := range readings[:min(len(readings), 16)] {
+	for _, k := range w.readings[:min(len(w.readings), 16)] {
 		for i := max(k-2, 0); i < k+3; i++ {
-			points[i] = true
+			chosen[i] = true
 		}
 	}
-	points[len(trace)] = true
-	return points
+	chosen[len(w.at)-1] = true
+	return chosen
+}
+
+// clone makes two copies of the walker before instruction k, and compares what they read.
+func (w *stepWalk) clone(k int, after bool, finished []byte) {
+	w.points++
+	if after {
+		w.excepted++
+	}
+	w.pair(&w.m.pairs[0], k, after, finished)
+	if others := w.m.pairs[1:]; len(others) > 0 && (*stepExhaustive || w.points%8 == 0) {
+		w.pair(&others[w.points/8%len(others)], k, after, finished)
+	}
+}
+
+func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
+	var c [2]*stepCopy
+	var own [2][]byte // what must be this copy's alone
+	for id := range c {
+		c[id] = w.finish(w.fork(), pair.clone(w.tick[k], uint64(id)))
+		if (c[id].readings == 0) != after {
+			w.t.Errorf("cloned before instruction %d: %d readings after it", k, c[id].readings)
+		}
+		rest := c[id].asked
+		switch {
+		case after: // the exception
+			rest = nil
+		case bytes.HasPrefix(rest, finished):
+			rest = rest[len(finished):]
+		}
+		own[id] = append(bytes.Clone(rest), c[id].later...)
+		if pair == &w.m.pairs[0] {
+			w.most = max(w.most, c[id].readings)
+		}
+	}
+	if pair.same {
+		if !bytes.Equal(c[0].asked, c[1].asked) || !bytes.Equal(c[0].later, c[1].later) {
+			w.unequal++
+		}
+		return
+	}
+	if !after {
+		w.finished += equalBlocks(c[0].asked[:len(finished)], c[1].asked[:len(finished)])
+	}
+	if n := equalBlocks(own[0], own[1]); n > 0 {
+		if w.equal += n; !w.m.off && w.equal < 5000 {
+			w.t.Errorf("%s: cloned before instruction %d of %d, %s: %d blocks are equal; readings after it: %d and %d",
+				pair.name, k, len(w.at)-1, place(w.at[k]), n, c[0].readings, c[1].readings)
+		}
+	}
+	if w.m.noRandom || pair != &w.m.pairs[0] {
+		return // the copies of another point may read what these do
+	}
+	for _, b := range own {
+		if x := binary.LittleEndian.Uint64(b); w.seen[x] {
+			w.again++
+		} else {
+			w.seen[x] = true
+		}
+	}
 }
 
 // finish lets copy c run to its end. v is its counter at the clone.
 func (w *stepWalk) finish(c *tracee, v uint64) *stepCopy {
-	o, read := new(stepCopy), 0
-	reading := func() uint64 {
-		v += w.m.reading
-		read++
-		return v
-	}
+	w.setClock(c, v)
+	o := new(stepCopy)
 	for {
-		m := w.toMark(c, reading)
+		m := w.toMark(c)
 		b := w.memory(c, m.at, m.len)
 		if m.kind == markEnd {
-			o.asked, o.readings = b, read
+			o.asked = b
+			_, o.readings = w.clock(c)
 			continue
 		}
 		o.later = b
 		w.kill(c)
 		w.copies++
-		w.most = max(w.most, o.readings)
 		return o
 	}
 }
 
-// judge
-func (w *stepWalk) judge(c [2]*stepCopy, finished []byte, k, last int) {
-	after := k > last
-	var fresh [2][]byte
-	for i, o := range c {
-		if (o.readings == 0) != after {
-			w.t.Errorf("cloned before instruction %d: %d readings after it", k, o.readings)
-		}
-		rest := o.asked
-		switch {
-		case after:
-			rest = nil
-		case bytes.HasPrefix(o.asked, finished):
-			rest = o.asked[len(finished):]
-		}
-		fresh[i] = append(bytes.Clone(rest), o.later...)
-		w.note(rest)
-		w.note(o.later)
-	}
-	if after {
-		w.excepted++
-	} else if len(finished) > 0 {
-		w.finished += equalBlocks(c[0].asked[:len(finished)], c[1].asked[:len(finished)])
-	}
-	w.equal += equalBlocks(fresh[0], fresh[1])
+func (w *stepWalk) report(there []byte, took time.Duration) {
+	w.t.Logf("STEP instr %6d rdtsc %4d points %6d excepted %4d after %5d equal %d finished %d again %d unequal %d most %d %v", len(w.at)-1, len(w.readings), w.points, w.excepted,
+		len(w.at)-1-w.readings[len(w.readings)-1], w.equal, w.finished, w.again, w.unequal, w.most, took.Round(time.Millisecond))
+	_ = there
 }
-
-func (w *stepWalk) note(b []byte) {
-	if len(b) >= blockLen {
-		x := binary.LittleEndian.Uint64(b)
-		if w.seen[x] != 0 {
-			w.across++
-		}
-		w.seen[x] = w.copies
-	}
-}
-
-// allMemory is what p can write to.
-func (w *stepWalk) allMemory(p *tracee) []byte {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var all []byte
-	for line := range strings.Lines(string(maps)) {
-		var from, to uint64
-		var perm string
-		if fmt.Sscanf(line, "%x-%x %s", &from, &to, &perm); perm == "rw-p" && to-from < 32<<20 {
-			all = append(all, w.memory(p, from, int(to-from))...)
-		}
-	}
-	return all
-}
-
-var _ sync.Mutex

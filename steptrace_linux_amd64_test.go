@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -44,18 +45,24 @@ const (
 	int3         = 0xcc
 )
 
-// stepText is this binary's code and the addresses that a tracer needs.
+// stepText is this binary's code, and the addresses that a tracer needs.
 type stepText struct {
-	code              []byte
-	base              uint64
-	mark, gadget      uint64
-	timed             uint64 // stepTimed
-	rdtsc             map[uint64]bool
-	positionDepending bool
+	base    uint64
+	code    []byte // as it is in the file
+	live    []byte // as it is in the walker
+	patched []uint64
+	mark    uint64 // a breakpoint
+	fork    uint64 // SYSCALL; INT3
+	timed   uint64 // stepTimed
+	rdtsc   map[uint64]bool
 }
 
-// loadText finds what reads the counter by its code: what is left of this package
-// when its Go code is taken away is few lines of assembler.
+// stepClock is the counter that the process reads: see stub.
+var (
+	stepClock   struct{ now, readings uint64 }
+	stepClockAt = uint64(uintptr(unsafe.Pointer(&stepClock)))
+)
+
 var loadText = sync.OnceValues(func() (*stepText, error) {
 	f, err := elf.Open("/proc/self/exe")
 	if err != nil {
@@ -64,22 +71,38 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 	defer f.Close()
 	s := f.Section(".text")
 	if f.Type != elf.ET_EXEC || s == nil {
-		return nil, errors.New("the binary is position independent: its addresses differ in another process")
+		return nil, errors.New("this binary is position independent: its addresses are others in another process")
 	}
 	t := &stepText{
-		base:   s.Addr,
-		mark:   uint64(reflect.ValueOf(stepMark).Pointer()),
-		gadget: uint64(reflect.ValueOf(stepHelper).Pointer()), // its first instructions are not needed again
-		timed:  uint64(reflect.ValueOf(stepTimed).Pointer()),
-		rdtsc:  make(map[uint64]bool),
+		base:  s.Addr,
+		mark:  uint64(reflect.ValueOf(stepMark).Pointer()),
+		fork:  uint64(reflect.ValueOf((*stepWalk).run).Pointer()), // nobody calls that there
+		timed: uint64(reflect.ValueOf(stepTimed).Pointer()),
+		rdtsc: make(map[uint64]bool),
 	}
 	if t.code, err = s.Data(); err != nil {
 		return nil, err
 	}
+	t.live = bytes.Clone(t.code)
+	t.put(t.mark, int3)
+	t.put(t.fork, 0x0f, 0x05, int3)
+	stub := t.fork + 8
 	for i := range t.code[:len(t.code)-8] {
-		if at := t.base + uint64(i); t.isRDTSC(at) && ours(at) && strings.HasSuffix(fileOf(at), ".s") {
-			t.rdtsc[at] = true
+		at := t.base + uint64(i)
+		if !t.isRDTSC(at) || !ours(at) || !strings.HasSuffix(fileOf(at), ".s") {
+			continue
 		}
+		t.rdtsc[at] = true
+		// Two bytes are no room for a long jump. The space behind the function is.
+		pad := bytes.Index(t.code[i:i+64], bytes.Repeat([]byte{int3}, 5))
+		if pad < 0 {
+			return nil, fmt.Errorf("no space behind %s", place(at))
+		}
+		t.put(at, 0xeb, byte(pad-2)) // JMP, short
+		t.put(at+uint64(pad), jump(at+uint64(pad), stub)...)
+		code := stepStub(stub, at+2)
+		t.put(stub, code...)
+		stub += uint64(len(code))
 	}
 	if len(t.rdtsc) == 0 {
 		return nil, errors.New("no RDTSC in this package's assembler")
@@ -87,11 +110,33 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 	return t, nil
 })
 
-func (t *stepText) has(at uint64) bool { return at >= t.base && at-t.base < uint64(len(t.code)-8) }
-func (t *stepText) isRDTSC(at uint64) bool {
-	return t.code[at-t.base] == 0x0f && t.code[at-t.base+1] == 0x31
+// stepStub is what stands for RDTSC.
+func stepStub(at, back uint64) []byte {
+	clock := uint32(stepClockAt) // below 2^31, as the whole binary is
+	le := binary.LittleEndian
+	b := le.AppendUint32([]byte{0x48, 0x81, 0x04, 0x25}, clock) // ADDQ $stepReading, now
+	b = le.AppendUint32(b, stepReading)
+	b = le.AppendUint32(append(b, 0x48, 0xff, 0x04, 0x25), clock+8) // INCQ readings
+	b = le.AppendUint32(append(b, 0x8b, 0x04, 0x25), clock)         // MOVL now, AX
+	b = le.AppendUint32(append(b, 0x8b, 0x14, 0x25), clock+4)       // MOVL now+4, DX
+	return append(b, jump(at+uint64(len(b)), back)...)
 }
-func (t *stepText) word(at uint64) uint64 { return binary.LittleEndian.Uint64(t.code[at-t.base:]) }
+
+func jump(at, to uint64) []byte {
+	return binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(to-at-5))
+}
+
+func (t *stepText) put(at uint64, code ...byte) {
+	copy(t.live[at-t.base:], code)
+	for i := 0; i < len(code); i += 8 {
+		t.patched = append(t.patched, at+uint64(i))
+	}
+}
+
+// isRDTSC reports whether the instruction at an address is, where it is in this binary.
+func (t *stepText) isRDTSC(at uint64) bool {
+	return at >= t.base && at-t.base < uint64(len(t.code)-8) && t.code[at-t.base] == 0x0f && t.code[at-t.base+1] == 0x31
+}
 
 func fileOf(at uint64) string {
 	if f := runtime.FuncForPC(uintptr(at)); f != nil {
@@ -144,11 +189,10 @@ func (x *stepTracer) store(p *tracee) {
 	x.ptrace(unix.PTRACE_SETREGS, p.pid, 0, uintptr(unsafe.Pointer(&p.regs)))
 }
 
-// patch writes code into p.
-func (x *stepTracer) patch(p *tracee, at uint64, code ...byte) {
-	var word [8]byte
-	binary.LittleEndian.PutUint64(word[:], x.text.word(at))
-	copy(word[:], code)
+// poke brings the code at an address to p, with other bytes in front if there are any.
+func (x *stepTracer) poke(p *tracee, at uint64, other ...byte) {
+	word := [8]byte(x.text.live[at-x.text.base:])
+	copy(word[:], other)
 	x.ptrace(unix.PTRACE_POKETEXT, p.pid, uintptr(at), uintptr(binary.LittleEndian.Uint64(word[:])))
 }
 
@@ -198,7 +242,7 @@ func (x *stepTracer) kill(p *tracee) {
 	}
 }
 
-// setCounter answers RDTSC.
+// setCounter is what RDTSC does.
 func (p *tracee) setCounter(v uint64) { p.regs.Rax, p.regs.Rdx = v&0xffffffff, v>>32 }
 
 // A stepSignal is a call of stepMark.
@@ -217,25 +261,44 @@ func (x *stepTracer) mark(p *tracee) stepSignal {
 	return m
 }
 
-// toMark lets p run to its next call of stepMark. Its counter is what reading says.
-func (x *stepTracer) toMark(p *tracee, reading func() uint64) stepSignal {
-	for {
-		x.resume(unix.PTRACE_CONT, p)
-		switch at := p.regs.Rip - 1; {
-		case x.text.rdtsc[at]:
-			p.setCounter(reading())
-			p.regs.Rip++
-			x.store(p)
-		case at != x.text.mark:
-			x.t.Fatal("a trap at ", place(at))
-		default:
-			m := x.mark(p)
-			if m.kind == markFail {
-				x.t.Fatal("a call has failed")
-			}
-			return m
-		}
+// toMark lets p run to its next call of stepMark.
+func (x *stepTracer) toMark(p *tracee) stepSignal {
+	x.resume(unix.PTRACE_CONT, p)
+	if at := p.regs.Rip - 1; at != x.text.mark {
+		x.t.Fatal("a trap at ", place(at))
 	}
+	m := x.mark(p)
+	if m.kind == markFail {
+		x.t.Fatal("a call has failed")
+	}
+	return m
+}
+
+// clock is what p's counter says, and how often p has read it since it was set.
+func (x *stepTracer) clock(p *tracee) (now uint64, readings int) {
+	b := x.memory(p, stepClockAt, 16)
+	return binary.LittleEndian.Uint64(b), int(binary.LittleEndian.Uint64(b[8:]))
+}
+
+// setClock is what p's counter says, until it reads it.
+func (x *stepTracer) setClock(p *tracee, now uint64) {
+	b := make([]byte, 16)
+	binary.LittleEndian.PutUint64(b, now)
+	local := []unix.Iovec{{Base: &b[0], Len: 16}}
+	if n, err := unix.ProcessVMWritev(p.pid, local, []unix.RemoteIovec{{Base: uintptr(stepClockAt), Len: 16}}, 0); n != 16 || err != nil {
+		x.t.Fatal("the counter of a copy: ", err)
+	}
+}
+
+// runTo lets p run to a place.
+func (x *stepTracer) runTo(p *tracee, at uint64) {
+	x.poke(p, at, int3)
+	x.resume(unix.PTRACE_CONT, p)
+	if p.regs.Rip--; p.regs.Rip != at {
+		x.t.Fatalf("on the way to %s: a trap at %s", place(at), place(p.regs.Rip))
+	}
+	x.store(p)
+	x.poke(p, at)
 }
 
 // start starts the process, follows it to its fork, and stops the child, the walker, there.
@@ -282,11 +345,9 @@ func (x *stepTracer) start(role string) {
 	p := x.walker
 	x.wait(p.pid)
 	x.ptrace(unix.PTRACE_DETACH, leader, 0, 0)
-	x.patch(p, x.text.mark, int3)
-	for at := range x.text.rdtsc {
-		x.patch(p, at, int3)
+	for _, at := range x.text.patched {
+		x.poke(p, at)
 	}
-	x.patch(p, x.text.gadget, 0x0f, 0x05, int3) // SYSCALL; INT3
 }
 
 func (x *stepTracer) end() {
@@ -306,7 +367,7 @@ func (x *stepTracer) fork() *tracee {
 	saved := p.regs
 	saved.Orig_rax = ^uint64(0) // not in a system call that the kernel would restart
 	p.regs.Orig_rax = ^uint64(0)
-	p.regs.Rip = x.text.gadget
+	p.regs.Rip = x.text.fork
 	p.regs.Rax, p.regs.Rdi = unix.SYS_CLONE, unix.CLONE_PARENT|uint64(unix.SIGCHLD)
 	p.regs.Rsi, p.regs.Rdx, p.regs.R10, p.regs.R8 = 0, 0, 0, 0
 	x.store(p)
@@ -315,7 +376,7 @@ func (x *stepTracer) fork() *tracee {
 	}
 	c := &tracee{pid: x.eventPID(p.pid), regs: saved}
 	x.resume(unix.PTRACE_CONT, p)
-	if p.regs.Rip != x.text.gadget+3 || int(p.regs.Rax) != c.pid {
+	if p.regs.Rip != x.text.fork+3 || int(p.regs.Rax) != c.pid {
 		x.t.Fatalf("the fork returned %d, not %d, at %#x", p.regs.Rax, c.pid, p.regs.Rip)
 	}
 	p.regs = saved
@@ -325,4 +386,20 @@ func (x *stepTracer) fork() *tracee {
 	}
 	x.store(c)
 	return c
+}
+
+// allMemory is what p can write to.
+func (x *stepTracer) allMemory(p *tracee) (all []byte) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		var mode string
+		if fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); mode == "rw-p" && to-from < 32<<20 {
+			all = append(all, x.memory(p, from, int(to-from))...)
+		}
+	}
+	return all
 }
