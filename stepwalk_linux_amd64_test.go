@@ -59,6 +59,7 @@ func (s *stepSource) readN(n int) { s.mustRead(stepLater[:n]) }
 type stepScene struct {
 	name    string
 	n       int                 // bytes of the Read
+	once    bool                // by default on the first machine alone
 	source  int                 // stepDefault, stepOf or stepOwn
 	prelude func(s *stepSource) // nil: none
 	op      func(s *stepSource) // what is cloned begins with this, if not nil
@@ -101,38 +102,38 @@ func after(before, then func(*stepSource)) func(*stepSource) {
 }
 
 var stepScenes = []stepScene{
-	{"kept", 16, stepDefault, stepKept, nil},
-	{"kept, 100 bytes", 100, stepDefault, stepKept, nil},
-	{"after a pause", 16, stepDefault, stepPaused, nil},
-	{"after a pause, 100 bytes", 100, stepDefault, stepPaused, nil},
-	{"mixing on", 16, stepDefault, stepMixing, nil},
-	{"refill", 16, stepDefault, stepRefill, nil},
-	{"mixed refill", 16, stepDefault, stepMixedRefill, nil},
-	{"first use", 16, stepDefault, nil, nil},
-	{"first use, with the measuring", 16, stepDefault, stepMeasure, nil},
-	{"after Reseed", 16, stepDefault, after(stepKept, stepReseed), nil},
-	{"after Deplete", 16, stepDefault, after(stepKept, stepDeplete), nil},
-	{"prediction resistance", 16, stepDefault, after(stepKept, stepResist), nil},
-	{"8 KiB", 8 << 10, stepDefault, stepKept, nil},
-	{"8 KiB, after a pause", 8 << 10, stepDefault, stepPaused, nil},
-	{"70 KiB", 70 << 10, stepDefault, stepKept, nil},
-	{"Reseed", 16, stepDefault, stepKept, stepReseed},
-	{"Deplete", 16, stepDefault, stepKept, stepDeplete},
-	{"Generator, kept", 16, stepOf, stepFirst, nil},
-	{"Generator, after a pause", 16, stepOf, after(stepFirst, stepPaused), nil},
-	{"Generator, refill", 16, stepOf, stepRefill, nil},
-	{"Generator, after Deplete", 16, stepOf, after(stepKept, stepDeplete), nil},
-	{"Generator, prediction resistance", 16, stepOf, after(stepKept, stepResist), nil},
-	{"Generator, 8 KiB", 8 << 10, stepOf, stepFirst, nil},
-	{"Generator, Reseed", 16, stepOf, stepFirst, stepReseed},
-	{"Generator, New", 16, stepOf, nil, nil},
-	{"Generator, New, 8 KiB", 8 << 10, stepOf, nil, nil},
-	{"own Entropy, kept", 16, stepOwn, stepFirst, nil},
-	{"own Entropy, after a pause", 16, stepOwn, after(stepFirst, stepPaused), nil},
-	{"own Entropy, refill", 16, stepOwn, stepRefill, nil},
-	{"own Entropy, 8 KiB", 8 << 10, stepOwn, stepFirst, nil},
-	{"own Entropy, Reseed", 16, stepOwn, stepFirst, stepReseed},
-	{"own Entropy, New", 16, stepOwn, nil, nil},
+	{"kept", 16, false, stepDefault, stepKept, nil},
+	{"kept, 100 bytes", 100, true, stepDefault, stepKept, nil},
+	{"after a pause", 16, false, stepDefault, stepPaused, nil},
+	{"after a pause, 100 bytes", 100, false, stepDefault, stepPaused, nil},
+	{"mixing on", 16, false, stepDefault, stepMixing, nil},
+	{"refill", 16, false, stepDefault, stepRefill, nil},
+	{"mixed refill", 16, false, stepDefault, stepMixedRefill, nil},
+	{"first use", 16, false, stepDefault, nil, nil},
+	{"first use, with the measuring", 16, true, stepDefault, stepMeasure, nil},
+	{"after Reseed", 16, false, stepDefault, after(stepKept, stepReseed), nil},
+	{"after Deplete", 16, false, stepDefault, after(stepKept, stepDeplete), nil},
+	{"prediction resistance", 16, false, stepDefault, after(stepKept, stepResist), nil},
+	{"8 KiB", 8 << 10, false, stepDefault, stepKept, nil},
+	{"8 KiB, after a pause", 8 << 10, false, stepDefault, stepPaused, nil},
+	{"70 KiB", 70 << 10, true, stepDefault, stepKept, nil},
+	{"Reseed", 16, false, stepDefault, stepKept, stepReseed},
+	{"Deplete", 16, false, stepDefault, stepKept, stepDeplete},
+	{"Generator, kept", 16, false, stepOf, stepFirst, nil},
+	{"Generator, after a pause", 16, false, stepOf, after(stepFirst, stepPaused), nil},
+	{"Generator, refill", 16, false, stepOf, stepRefill, nil},
+	{"Generator, after Deplete", 16, true, stepOf, after(stepKept, stepDeplete), nil},
+	{"Generator, prediction resistance", 16, true, stepOf, after(stepKept, stepResist), nil},
+	{"Generator, 8 KiB", 8 << 10, false, stepOf, stepFirst, nil},
+	{"Generator, Reseed", 16, false, stepOf, stepFirst, stepReseed},
+	{"Generator, New", 16, false, stepOf, nil, nil},
+	{"Generator, New, 8 KiB", 8 << 10, true, stepOf, nil, nil},
+	{"own Entropy, kept", 16, false, stepOwn, stepFirst, nil},
+	{"own Entropy, after a pause", 16, false, stepOwn, after(stepFirst, stepPaused), nil},
+	{"own Entropy, refill", 16, false, stepOwn, stepRefill, nil},
+	{"own Entropy, 8 KiB", 8 << 10, true, stepOwn, stepFirst, nil},
+	{"own Entropy, Reseed", 16, false, stepOwn, stepFirst, stepReseed},
+	{"own Entropy, New", 16, false, stepOwn, nil, nil},
 }
 
 // stepHelper does not return in the process that is cloned.
