@@ -26,8 +26,8 @@ const (
 	stepLeast = uint64(stepG) + 1 - stepReading
 
 	// The instructions after a Read's last reading: more of them mean that a reading was lost.
-	stepAfterSmall = 300
-	stepAfterLarge = 700
+	stepAfterSmall = 400
+	stepAfterLarge = 800
 	// A copy of a small Read needs so many readings more than the Read itself, where there is a random instruction.
 	stepExtra = 2
 )
@@ -185,7 +185,7 @@ func (w *stepWalk) run() {
 	begun := time.Now()
 	w.start(w.scene.name + "/" + w.m.name)
 	tick := uint64(1 << 40) // it has run for some minutes
-	w.setClock(w.walker, tick)
+	w.setClock(w.walker, tick, 0)
 	for {
 		w.asked = w.toMark(w.walker)
 		tick = w.word(w.walker, stepClockAt)
@@ -193,7 +193,7 @@ func (w *stepWalk) run() {
 			break
 		}
 		tick += uint64(w.asked.n)
-		w.setClock(w.walker, tick)
+		w.setClock(w.walker, tick, 0)
 	}
 	w.trial(tick)
 	if len(w.readings) == 0 {
@@ -274,6 +274,7 @@ func (w *stepWalk) trial(tick uint64) {
 func (w *stepWalk) answer(p *tracee, v uint64) {
 	p.regs.Rax, p.regs.Rdx = v&0xffffffff, v>>32
 	w.jump(p, p.regs.Rip+2)
+	w.setClock(p, v, 0)
 }
 
 // goOn takes the walker from instruction k to a later one, between which there is
@@ -352,7 +353,13 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 	var c [2]*stepCopy
 	var own [2][]byte // what must be this copy's alone
 	for id := range c {
-		c[id] = w.finish(w.fork(), pair.clone(w.tick[k], uint64(id)))
+		now, ahead := pair.clone(w.tick[k], uint64(id)), uint64(0)
+		if now < w.tick[k] { // the clock is not set back
+			ahead = w.tick[k] + stepLeast - pair.clone(w.tick[k], 0)
+		}
+		p := w.fork()
+		w.setClock(p, now, ahead)
+		c[id] = w.finish(p)
 		if (c[id].readings == 0) != after {
 			w.t.Errorf("cloned before instruction %d: %d readings after it", k, c[id].readings)
 		}
@@ -397,9 +404,8 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 	}
 }
 
-// finish lets copy c run to its end. v is its counter at the clone.
-func (w *stepWalk) finish(c *tracee, v uint64) *stepCopy {
-	w.setClock(c, v)
+// finish lets copy c run to its end.
+func (w *stepWalk) finish(c *tracee) *stepCopy {
 	o := new(stepCopy)
 	for {
 		m := w.toMark(c)

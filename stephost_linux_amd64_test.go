@@ -1,7 +1,5 @@
 package rand
 
-import "time"
-
 // All that TestEveryInstruction knows of the inside of the package is in this file.
 
 const (
@@ -18,26 +16,19 @@ var stepTimed = (*pauseDetector).widen
 func newStepHost(m *stepMachine, measured bool) *host {
 	h := newHost()
 	h.clones = noDetectors()
-	h.system = streamOf("system", 1) // goes on alike in both copies
+	h.system = streamInMemory() // goes on alike in both copies
 	if m.noRandom {
 		h.random = nil
 	}
-	if m.off {
-		h.pause = neverPaused()
-	} else {
-		h.pause = new(pauseDetector)
-	}
-	at := time.Unix(1_700_000_000, 0)
-	h.pause.clock = func() time.Time { return at }
-	switch {
-	case m.off:
-	case measured:
+	h.pause = &pauseDetector{clock: stepTime}
+	if measured {
 		l := new(pauseLimits)
 		l.setRate(stepRate)
+		if m.off {
+			l.g = 1 << 61
+		}
 		h.pause.limits.Store(l)
 		h.pause.usual.Store(true)
-	default: // the first Read measures the counter's rate
-		h.pause.clock = func() time.Time { return at.Add(time.Duration(cycles() / (stepRate / 1e9))) }
 	}
 	return h
 }
@@ -81,5 +72,5 @@ func newStepGenerator(h *host, cfg *Config) *stepSource {
 	}
 }
 
-// startMeasure is when the measuring of the counter's rate begins.
+// startMeasure is when the counter's rate begins to be measured.
 func (s *stepSource) startMeasure() { s.host.pause.since.Store(s.host.pause.readMoment()) }

@@ -27,12 +27,17 @@ const (
 	int3         = 0xcc
 )
 
-// stepClock is the counter of the process that is cloned. A reading of it, that is stepStub,
-// takes stepReading ticks.
+// stepClock is the counter of the process that is cloned, how often it was read, and how
+// many ticks the clock is ahead of it. A reading, that is stepStub, takes stepReading ticks.
 var (
-	stepClock   struct{ now, readings uint64 }
+	stepClock   struct{ now, readings, ahead uint64 }
 	stepClockAt = uint64(uintptr(unsafe.Pointer(&stepClock))) // in every process of this binary
 )
+
+// stepTime is the clock of that process. It is never set back.
+func stepTime() time.Time {
+	return time.Unix(1_700_000_000, int64((stepClock.now+stepClock.ahead)/(stepRate/1e9)))
+}
 
 // stepText is what the tracer knows of this binary's code.
 type stepText struct {
@@ -236,9 +241,10 @@ func (x *stepTracer) allMemory(p *tracee) (all []byte) {
 	return all
 }
 
-// setClock sets p's counter.
-func (x *stepTracer) setClock(p *tracee, now uint64) {
-	x.poke(p, stepClockAt, binary.LittleEndian.AppendUint64(make([]byte, 0, 16), now)[:16])
+// setClock sets p's counter and clock.
+func (x *stepTracer) setClock(p *tracee, now, ahead uint64) {
+	le := binary.LittleEndian
+	x.poke(p, stepClockAt, le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, now), 0), ahead))
 }
 
 // A stepSignal is a call of stepMark.

@@ -89,13 +89,10 @@ func stepEmpty(s *stepSource) {
 }
 func stepRefill(s *stepSource)      { stepEmpty(s); stepEmpty(s) }
 func stepMixedRefill(s *stepSource) { stepPaused(s); stepEmpty(s) }
-func stepMeasure(s *stepSource) {
-	s.startMeasure()
-	stepMark(markPause, stepRate/1_000_000*50, nil)
-}
-func stepReseed(s *stepSource)  { stepMust(s.reseed([]byte("here"))) }
-func stepDeplete(s *stepSource) { s.deplete() }
-func stepResist(s *stepSource)  { s.resist() }
+func stepMeasure(*stepSource)       { stepMark(markPause, stepRate/1_000_000*50, nil) }
+func stepReseed(s *stepSource)      { stepMust(s.reseed([]byte("here"))) }
+func stepDeplete(s *stepSource)     { s.deplete() }
+func stepResist(s *stepSource)      { s.resist() }
 
 func after(before, then func(*stepSource)) func(*stepSource) {
 	return func(s *stepSource) { before(s); then(s) }
@@ -172,6 +169,7 @@ func stepHelper() {
 		unix.RawSyscall(unix.SYS_PAUSE, 0, 0, 0)
 	}
 	dieWithParent()
+	s.startMeasure()
 	if scene.prelude != nil {
 		scene.prelude(s)
 	}
