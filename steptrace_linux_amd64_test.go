@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ import (
 )
 
 const (
-	stepPatience = time.Minute // for what is done between two copies
+	stepPatience = time.Minute // a process that does not stop in this time hangs
 	int3         = 0xcc
 )
 
@@ -39,7 +38,7 @@ func stepTime() time.Time {
 	return time.Unix(1_700_000_000, int64((stepClock.now+stepClock.ahead)/(stepRate/1e9)))
 }
 
-// stepText is what the tracer knows of this binary's code.
+// A stepText is what the tracer knows of this binary's code.
 type stepText struct {
 	base    uint64
 	code    []byte
@@ -74,13 +73,13 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 	stub := t.fork + 8
 	for i := range t.code[:len(t.code)-64] {
 		at := t.base + uint64(i)
-		if !t.isRDTSC(at) || !strings.HasSuffix(ours(at), ".s") {
+		if !t.isRDTSC(at) || !strings.HasSuffix(stepOurs(at), ".s") {
 			continue
 		}
 		// The two bytes of RDTSC are no room for a long jump; the space behind the function is.
 		space := at + uint64(bytes.Index(t.code[i:i+64], []byte{int3, int3, int3, int3, int3}))
 		if space < at {
-			return nil, fmt.Errorf("no space behind %s", place(at))
+			return nil, fmt.Errorf("no space behind %s", stepPlace(at))
 		}
 		t.rdtsc[at] = true
 		t.patches[at] = []byte{0xeb, byte(space - at - 2)} // JMP, short
@@ -116,9 +115,9 @@ func (t *stepText) isRDTSC(at uint64) bool {
 
 var stepPackage = reflect.TypeFor[stepText]().PkgPath() + "."
 
-// ours is the file that an address was made from, where that is one of this package, its tests
+// stepOurs is the file that an address was made from, where that is one of this package, its tests
 // left out.
-func ours(at uint64) (file string) {
+func stepOurs(at uint64) (file string) {
 	if f := runtime.FuncForPC(uintptr(at)); f != nil && strings.HasPrefix(f.Name(), stepPackage) {
 		file, _ = f.FileLine(f.Entry())
 	}
@@ -128,8 +127,8 @@ func ours(at uint64) (file string) {
 	return file
 }
 
-// place names an address for who reads of a failure.
-func place(at uint64) string {
+// stepPlace names an address for who reads of a failure.
+func stepPlace(at uint64) string {
 	f := runtime.FuncForPC(uintptr(at))
 	if f == nil {
 		return fmt.Sprintf("%#x", at)
@@ -147,12 +146,10 @@ type tracee struct {
 // A stepTracer drives the process that is cloned, which runs this very binary. All its
 // methods are called in one locked thread, as ptrace wants it.
 type stepTracer struct {
-	t       *testing.T
-	text    *stepText
-	leader  *exec.Cmd
-	walker  *tracee // the child of leader that is cloned
-	running atomic.Int64
-	watch   *time.Timer // ends what runs for too long
+	t      *testing.T
+	text   *stepText
+	leader *exec.Cmd
+	walker *tracee // the child of leader that is cloned
 }
 
 func (x *stepTracer) must(err error) {
@@ -163,8 +160,8 @@ func (x *stepTracer) must(err error) {
 }
 
 func (x *stepTracer) wait(pid int) (s unix.WaitStatus) {
-	x.running.Store(int64(pid))
-	defer x.running.Store(0)
+	hangs := time.AfterFunc(stepPatience, func() { unix.Kill(pid, unix.SIGKILL) })
+	defer hangs.Stop()
 	_, err := unix.Wait4(pid, &s, unix.WALL, nil)
 	for err == unix.EINTR {
 		_, err = unix.Wait4(pid, &s, unix.WALL, nil)
@@ -182,12 +179,12 @@ func (x *stepTracer) resume(p *tracee, step bool) unix.WaitStatus {
 	}
 	s := x.wait(p.pid)
 	if !s.Stopped() {
-		x.t.Fatalf("a process has ended: %#x; last seen at %s", uint32(s), place(p.regs.Rip))
+		x.t.Fatalf("a process has ended: %#x; last seen at %s", uint32(s), stepPlace(p.regs.Rip))
 	}
 	last := p.regs.Rip
 	x.must(unix.PtraceGetRegs(p.pid, &p.regs))
 	if s.StopSignal() != unix.SIGTRAP {
-		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), place(p.regs.Rip), place(last))
+		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(p.regs.Rip), stepPlace(last))
 	}
 	return s
 }
@@ -208,7 +205,7 @@ func (x *stepTracer) runTo(p *tracee, at uint64) {
 	old := x.memory(p, at, 1)
 	x.poke(p, at, []byte{int3})
 	if x.resume(p, false); p.regs.Rip != at+1 {
-		x.t.Fatalf("on the way to %s: a trap at %s", place(at), place(p.regs.Rip))
+		x.t.Fatalf("on the way to %s: a trap at %s", stepPlace(at), stepPlace(p.regs.Rip))
 	}
 	x.jump(p, at)
 	x.poke(p, at, old)
@@ -257,7 +254,7 @@ type stepSignal struct {
 // toMark lets p run to its next call of stepMark, and return from it.
 func (x *stepTracer) toMark(p *tracee) stepSignal {
 	if x.resume(p, false); p.regs.Rip != x.text.mark+1 {
-		x.t.Fatal("a trap at ", place(p.regs.Rip))
+		x.t.Fatal("a trap at ", stepPlace(p.regs.Rip))
 	}
 	m := stepSignal{int(p.regs.Rax), int(p.regs.Rbx), p.regs.Rcx, int(p.regs.Rdi)}
 	if m.kind == markFail {
@@ -270,11 +267,6 @@ func (x *stepTracer) toMark(p *tracee) stepSignal {
 
 // start starts the process and follows it to its fork. The child, the walker, is stopped there.
 func (x *stepTracer) start(role string) {
-	x.watch = time.AfterFunc(stepPatience, func() {
-		if pid := int(x.running.Load()); pid != 0 {
-			unix.Kill(pid, unix.SIGKILL)
-		}
-	})
 	x.leader = exec.Command(os.Args[0])
 	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1") // no signal asks a thread to give way
 	x.leader.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: unix.SIGKILL}
@@ -317,7 +309,6 @@ func (x *stepTracer) start(role string) {
 }
 
 func (x *stepTracer) end() {
-	x.watch.Stop()
 	if x.walker != nil {
 		unix.Kill(x.walker.pid, unix.SIGKILL)
 	}
@@ -327,7 +318,6 @@ func (x *stepTracer) end() {
 
 // fork makes a copy of the walker where it stands, and stops it there.
 func (x *stepTracer) fork() *tracee {
-	x.watch.Reset(stepPatience)
 	p := x.walker
 	p.regs.Orig_rax = ^uint64(0) // no system call is under way that the kernel would start again
 	saved := p.regs
@@ -339,7 +329,7 @@ func (x *stepTracer) fork() *tracee {
 	x.must(err)
 	x.resume(p, false)
 	if s.TrapCause() != unix.PTRACE_EVENT_FORK || p.regs.Rip != x.text.fork+3 || p.regs.Rax != uint64(made) {
-		x.t.Fatalf("the fork returned %d, not %d, at %s", p.regs.Rax, made, place(p.regs.Rip))
+		x.t.Fatalf("the fork returned %d, not %d, at %s", p.regs.Rax, made, stepPlace(p.regs.Rip))
 	}
 	p.regs = saved
 	x.jump(p, saved.Rip)

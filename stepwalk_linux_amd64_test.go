@@ -94,8 +94,8 @@ func stepReseed(s *stepSource)      { stepMust(s.reseed([]byte("here"))) }
 func stepDeplete(s *stepSource)     { s.deplete() }
 func stepResist(s *stepSource)      { s.resist() }
 
-func after(before, then func(*stepSource)) func(*stepSource) {
-	return func(s *stepSource) { before(s); then(s) }
+func stepThen(first, then func(*stepSource)) func(*stepSource) {
+	return func(s *stepSource) { first(s); then(s) }
 }
 
 var stepScenes = []stepScene{
@@ -108,25 +108,25 @@ var stepScenes = []stepScene{
 	{"mixed refill", 16, false, stepDefault, stepMixedRefill, nil},
 	{"first use", 16, false, stepDefault, nil, nil},
 	{"first use, with the measuring", 16, true, stepDefault, stepMeasure, nil},
-	{"after Reseed", 16, false, stepDefault, after(stepKept, stepReseed), nil},
-	{"after Deplete", 16, false, stepDefault, after(stepKept, stepDeplete), nil},
-	{"prediction resistance", 16, false, stepDefault, after(stepKept, stepResist), nil},
+	{"after Reseed", 16, false, stepDefault, stepThen(stepKept, stepReseed), nil},
+	{"after Deplete", 16, false, stepDefault, stepThen(stepKept, stepDeplete), nil},
+	{"prediction resistance", 16, false, stepDefault, stepThen(stepKept, stepResist), nil},
 	{"8 KiB", 8 << 10, false, stepDefault, stepKept, nil},
 	{"8 KiB, after a pause", 8 << 10, false, stepDefault, stepPaused, nil},
 	{"70 KiB", 70 << 10, true, stepDefault, stepKept, nil},
 	{"Reseed", 16, false, stepDefault, stepKept, stepReseed},
 	{"Deplete", 16, false, stepDefault, stepKept, stepDeplete},
 	{"Generator, kept", 16, false, stepOf, stepFirst, nil},
-	{"Generator, after a pause", 16, false, stepOf, after(stepFirst, stepPaused), nil},
+	{"Generator, after a pause", 16, false, stepOf, stepThen(stepFirst, stepPaused), nil},
 	{"Generator, refill", 16, false, stepOf, stepRefill, nil},
-	{"Generator, after Deplete", 16, true, stepOf, after(stepKept, stepDeplete), nil},
-	{"Generator, prediction resistance", 16, true, stepOf, after(stepKept, stepResist), nil},
+	{"Generator, after Deplete", 16, true, stepOf, stepThen(stepKept, stepDeplete), nil},
+	{"Generator, prediction resistance", 16, true, stepOf, stepThen(stepKept, stepResist), nil},
 	{"Generator, 8 KiB", 8 << 10, false, stepOf, stepFirst, nil},
 	{"Generator, Reseed", 16, false, stepOf, stepFirst, stepReseed},
 	{"Generator, New", 16, false, stepOf, nil, nil},
 	{"Generator, New, 8 KiB", 8 << 10, true, stepOf, nil, nil},
 	{"own Entropy, kept", 16, false, stepOwn, stepFirst, nil},
-	{"own Entropy, after a pause", 16, false, stepOwn, after(stepFirst, stepPaused), nil},
+	{"own Entropy, after a pause", 16, false, stepOwn, stepThen(stepFirst, stepPaused), nil},
 	{"own Entropy, refill", 16, false, stepOwn, stepRefill, nil},
 	{"own Entropy, 8 KiB", 8 << 10, true, stepOwn, stepFirst, nil},
 	{"own Entropy, Reseed", 16, false, stepOwn, stepFirst, stepReseed},
