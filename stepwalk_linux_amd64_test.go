@@ -113,6 +113,7 @@ var stepScenes = []stepScene{
 	{"prediction resistance", 16, false, stepDefault, stepThen(stepKept, stepResist), nil},
 	{"8 KiB", 8 << 10, false, stepDefault, stepKept, nil},
 	{"8 KiB, after a pause", 8 << 10, false, stepDefault, stepPaused, nil},
+	{"8 KiB, mixing on", 8 << 10, true, stepDefault, stepMixing, nil},
 	{"70 KiB", 70 << 10, true, stepDefault, stepKept, nil},
 	{"Reseed", 16, false, stepDefault, stepKept, stepReseed},
 	{"Deplete", 16, false, stepDefault, stepKept, stepDeplete},
@@ -129,6 +130,7 @@ var stepScenes = []stepScene{
 	{"own Entropy, after a pause", 16, false, stepOwn, stepThen(stepFirst, stepPaused), nil},
 	{"own Entropy, refill", 16, false, stepOwn, stepRefill, nil},
 	{"own Entropy, 8 KiB", 8 << 10, true, stepOwn, stepFirst, nil},
+	{"own Entropy, prediction resistance", 16, true, stepOwn, stepThen(stepKept, stepResist), nil},
 	{"own Entropy, Reseed", 16, false, stepOwn, stepFirst, stepReseed},
 	{"own Entropy, New", 16, false, stepOwn, nil, nil},
 }
