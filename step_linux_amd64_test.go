@@ -381,6 +381,7 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 		}
 		return
 	}
+	w.copies += 2
 	if n := equalBlocks(own[0], own[1]); n > 0 {
 		w.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
@@ -403,7 +404,6 @@ func (w *stepWalk) finish(c *tracee) *stepCopy {
 		}
 		o.later = b
 		w.kill(c)
-		w.copies++
 		return o
 	}
 }
