@@ -309,8 +309,9 @@ func (x *stepTracer) start(role string) {
 }
 
 func (x *stepTracer) end() {
-	if x.walker != nil {
+	if x.walker != nil { // before its parent, who does not keep the dead
 		unix.Kill(x.walker.pid, unix.SIGKILL)
+		unix.Wait4(x.walker.pid, nil, unix.WALL, nil)
 	}
 	x.leader.Process.Kill()
 	x.leader.Wait()
