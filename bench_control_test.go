@@ -57,7 +57,7 @@ func BenchmarkPredictionResistance(b *testing.B) {
 func resistantReads() impl {
 	r := newReaderOn(thisHost())
 	r.start()
-	setResist(&r.order, true)
+	r.resist(true)
 	return impl{"clonerand", func(b []byte, n int) {
 		for range n {
 			r.Read(b)
@@ -146,14 +146,14 @@ func heapOfShards(n int) (bytes float64, err error) {
 	counterLimits()
 	before := liveHeap()
 	r := newReaderOn(thisHost())
-	o, f := r.start()
-	var taken []*instance
+	e := r.epoch.Load()
+	var taken []*state
 	buf := make([]byte, 16)
 	for home := range n {
-		s := f.acquire(uint64(home))
+		s := r.acquire(uint64(home))
 		for range 2 { // the second one after a pause, and so folded
 			time.Sleep(4 * pauseTime)
-			if err := s.read(buf, o, 0); err != nil {
+			if err := s.read(buf, e, 0); err != nil {
 				return 0, err
 			}
 		}

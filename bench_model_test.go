@@ -45,7 +45,7 @@ func modelTables() string {
 	for i, ns := range perOp(modelRounds, roundTime, loops...) {
 		t[parts[i].name] = ns
 	}
-	const perBuffer = keptLen / blockLen
+	const perBuffer = bufferLen / blockLen
 	quick := []term{
 		{"lock and unlock", 1}, {"copy and erase 16 B", 1}, {"counter reading", 1},
 		{"clone check", 1}, {"Generate of 4 KiB", perBuffer},

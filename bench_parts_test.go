@@ -15,14 +15,14 @@ type part struct {
 func partsOfRead() []part {
 	h := thisHost()
 	r := newReaderOn(h)
-	o, f := r.start()
+	e, f := r.parts()
 	b := make([]byte, 16)
-	s := newInstance(f.conf)
-	orPanic(s.read(b, o, 0))
-	free := f.acquire(0)
+	s := newState(f.conf, f.forks)
+	orPanic(s.read(b, e, 0))
+	free := r.acquire(0)
 	free.lock.unlock()
 	const taken = 8
-	f.acquire(taken) // for good
+	r.acquire(taken) // for good
 	return []part{
 		{"Read of 16 B", func(n int) {
 			for range n {
@@ -31,18 +31,18 @@ func partsOfRead() []part {
 		}},
 		{"lock and unlock", func(n int) {
 			for range n {
-				free.lock.tryLock(h.clones)
+				free.lock.tryLock()
 				free.lock.unlock()
 			}
 		}},
 		{"the next shard, home taken", func(n int) {
 			for range n {
-				f.acquire(taken).lock.unlock()
+				r.acquire(taken).lock.unlock()
 			}
 		}},
 		{"copy and erase 16 B", func(n int) {
 			for i := range n {
-				out := s.kept[i%256*blockLen:][:blockLen]
+				out := s.buffer.out[i%256*blockLen:][:blockLen]
 				copy(b, out)
 				clear(out)
 			}
@@ -54,12 +54,12 @@ func partsOfRead() []part {
 		}},
 		{"clone check", func(n int) {
 			for range n {
-				h.clones.still(s.under)
+				h.clones.still(s.generation)
 			}
 		}},
 		{"Generate of 4 KiB", func(n int) {
 			for range n {
-				orPanic(s.refill(blockLen, o))
+				orPanic(s.refill(blockLen, e))
 			}
 		}},
 		{"two draws", func(n int) {
@@ -68,19 +68,19 @@ func partsOfRead() []part {
 			}
 		}},
 		{"fold one block", func(n int) {
-			s.folder = newAES(s.kept[keptLen:])
+			s.buffer.startMixing()
 			for range n {
-				s.foldBlocks(b, s.kept[:blockLen], s.alone)
+				s.mixWatched(b, s.buffer.out[:blockLen])
 			}
 		}},
 		{"fold key", func(n int) {
 			for range n {
-				s.folder = newAES(s.kept[keptLen:])
+				newAES(s.buffer.key[:])
 			}
 		}},
 		{"seeding", func(n int) {
 			for range n {
-				orPanic(s.seed(o))
+				orPanic(s.seed(e, false))
 			}
 		}},
 	}

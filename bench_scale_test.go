@@ -45,8 +45,8 @@ func homesOf(goroutines int) int {
 	return shardsInUse(r)
 }
 
-func shardsInUse(r *reader) (n int) {
-	shards := r.fleet.Load().shards
+func shardsInUse(r *pool) (n int) {
+	shards := r.shards.Load().states
 	for i := range shards {
 		if shards[i].Load() != nil {
 			n++
@@ -96,8 +96,8 @@ func BenchmarkSameHome(b *testing.B) {
 	wg.Wait()
 }
 
-func homeIn(r *reader) int {
-	shards := r.fleet.Load().shards
+func homeIn(r *pool) int {
+	shards := r.shards.Load().states
 	for i := range shards {
 		if shards[i].Load() != nil {
 			return i

@@ -1,174 +1,201 @@
 package rand
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// cloneWatch answers with one number whether this is still the same instance: the
-// clone number moves on when any detector differs from what it last said. It
-// is a count and not a sum of what they say, so that two changes can not
-// cancel each other.
+// A cloneWatch answers with one number whether this is still the same instance. The
+// number moves on when any detector differs from what it said last. It is a count and
+// not a sum of what they say, so that two changes cannot cancel each other.
 //
-// It has no lock that a fork could leave behind: what was last seen is one
-// immutable sighting behind a pointer, and who finds it outdated swaps in the next.
+// A cloneWatch has no lock that a fork could leave behind: what was last seen is one
+// immutable generation behind a pointer, and who finds it outdated swaps in the next.
 type cloneWatch struct {
-	last atomic.Pointer[sighting]
-	arms atomic.Uint64
+	last atomic.Pointer[generation]
+	arms atomic.Uint64 // how often the fork page was armed
 
 	// What to watch, fixed before the first use. Tests name memory of their own.
-	forkPage func() (page *uint64, why string)
-	identity func() int // the process ID, 0 where a process can not fork
-	signals  []func() signal
+	forkPage   func() (page *uint64, why string)
+	wipeOnFork func(page *uint64) (why string) // advises the page again
+	identity   func() int                      // the process ID; 0 where a process cannot fork
+	signals    []func() signal
 }
 
 // newCloneWatch watches everything that this system has.
 func newCloneWatch() *cloneWatch {
-	return &cloneWatch{forkPage: mapForkPage, identity: processID, signals: signals[:]}
+	return &cloneWatch{forkPage: mapForkPage, wipeOnFork: wipeOnFork, identity: processID, signals: signals[:]}
 }
 
-// A sighting is what the detectors said at one time, and the clone number since.
-type sighting struct {
+// A generation is what the detectors said at one time, and the number since.
+type generation struct {
 	number uint64 // starts at 1 and only grows
 	forks  uint64 // how many of its steps were forks
-	words  []word // compared at every look; the fork page is the first, where there is one
+	clones uint64 // how many of its steps a signal told as clones; a step may be both
+
+	words []word // compared at every look; the fork page is the first, where there is one
 
 	page    *uint64
-	pageWhy string // why there is no page
+	pageWhy string // why there is no page, or why it is not trusted alone
 	pid     int
 	signals []signal
 }
 
 // A word is watched memory and what it held.
 type word struct {
-	at   *uint64
-	held uint64
+	at    *uint64
+	held  uint64
+	clone bool // a change says that the machine was cloned
 }
 
-// number is the clone number. Where a wiped page stands for the PID it costs a load
-// and a comparison for each watched word. Without such a page it can not see a
-// fork: see poll.
+// number is the clone number by the watched words: a load and a comparison for each.
+// Where no page stands for the process ID it cannot see a fork: see poll.
 func (w *cloneWatch) number() uint64 {
-	s := w.last.Load()
-	if s == nil || !s.holds() {
+	g := w.last.Load()
+	if g == nil || !g.holds() {
 		return w.look().number
 	}
-	return s.number
+	return g.number
 }
 
-// still says whether s is the latest sighting and its number the clone number. It may
-// say no without a reason.
-func (w *cloneWatch) still(s *sighting) bool { return w.last.Load() == s && s.holds() }
+// still reports whether g is the latest generation and no watched word has changed. It
+// may say no without a reason.
+func (w *cloneWatch) still(g *generation) bool { return w.last.Load() == g && g.holds() }
 
 // holds compares each watched word with what it held.
-func (s *sighting) holds() bool {
-	for _, w := range s.words {
-		if atomic.LoadUint64(w.at) != w.held {
+func (g *generation) holds() bool {
+	for i := range g.words {
+		if atomic.LoadUint64(g.words[i].at) != g.words[i].held {
 			return false
 		}
 	}
 	return true
 }
 
-// poll is number, and sees a fork on every system that can fork: where the kernel
-// wipes no page it asks for the PID. That is a system call, so whoever knows
-// from the cycle counter that no time for a fork has passed uses number.
+// poll is number, and sees a fork on every system that can fork: where no page is
+// trusted to be wiped it asks for the process ID. That is a system call, so whoever
+// knows from the cycle counter that no time for a fork has passed uses number.
 func (w *cloneWatch) poll() uint64 {
-	s := w.last.Load()
-	if s == nil || s.page == nil && s.pid != w.identity() {
+	g := w.last.Load()
+	if g == nil || g.pageWhy != "" && g.pid != w.identity() {
 		return w.look().number
 	}
 	return w.number()
 }
 
-// current is the sighting behind the number of poll. There is one for each number.
-func (w *cloneWatch) current() *sighting {
+// current is the generation behind the number of poll. There is one for each number.
+func (w *cloneWatch) current() *generation {
 	w.poll()
 	return w.last.Load()
 }
 
 // forks counts the forks that were noticed. It does not look for new ones.
 func (w *cloneWatch) forks() uint64 {
-	if s := w.last.Load(); s != nil {
-		return s.forks
+	if g := w.last.Load(); g != nil {
+		return g.forks
 	}
 	return 0
 }
 
-// events counts the steps of the number that were no forks.
-func (s *sighting) events() uint64 { return s.number - s.forks }
+// bump moves the number for a reason that no detector knows, and that is no clone for
+// sure.
+func (w *cloneWatch) bump() { w.step(func(*generation) {}) }
 
-// bump moves the clone number for a reason that no detector knows.
-func (w *cloneWatch) bump() {
-	s := w.look()
-	next := *s
+// step moves the number, and lets change have its way with the generation after it.
+func (w *cloneWatch) step(change func(next *generation)) {
+	g := w.look()
+	next := *g
 	next.number++
-	w.last.CompareAndSwap(s, &next) // where this fails somebody else has moved it
+	change(&next)
+	w.last.CompareAndSwap(g, &next) // where this fails somebody else has moved it
 }
 
-// look asks every detector and returns the latest sighting. When several
-// goroutines see the same change, one of them moves the number.
-func (w *cloneWatch) look() *sighting {
+// recheck looks at what a restore may have changed unseen. The process ID is compared,
+// though there is a page; and the page is advised again, since checkpoint tools (CRIU
+// before 4.2) restore it without its advice. Where that fails the process ID is looked
+// at in each poll from then on.
+func (w *cloneWatch) recheck() {
+	g := w.last.Load()
+	if g == nil || g.pid != w.identity() {
+		g = w.look()
+	}
+	if g.page == nil || w.wipeOnFork == nil {
+		return
+	}
+	if why := w.wipeOnFork(g.page); why != g.pageWhy {
+		w.step(func(next *generation) { next.pageWhy = why })
+	}
+}
+
+// look asks every detector and returns the latest generation. When several goroutines
+// see the same change, one of them moves the number.
+func (w *cloneWatch) look() *generation {
 	for {
-		s := w.last.Load()
-		if s == nil {
+		g := w.last.Load()
+		if g == nil {
 			w.last.CompareAndSwap(nil, w.first())
 			continue
 		}
-		next, same := w.next(s)
+		next, same := w.next(g)
 		if same {
-			return s
+			return g
 		}
-		if w.last.CompareAndSwap(s, next) {
+		if w.last.CompareAndSwap(g, next) {
 			return next
 		}
 	}
 }
 
 // first finds the detectors.
-func (w *cloneWatch) first() *sighting {
-	s := &sighting{number: 1, pid: w.identity()}
-	s.page, s.pageWhy = w.forkPage()
-	if s.page != nil {
+func (w *cloneWatch) first() *generation {
+	g := &generation{number: 1, pid: w.identity()}
+	g.page, g.pageWhy = w.forkPage()
+	if g.page != nil {
 		armed := w.arms.Add(1)
-		atomic.StoreUint64(s.page, armed)
-		s.words = append(s.words, word{s.page, armed})
+		atomic.StoreUint64(g.page, armed)
+		g.words = append(g.words, word{at: g.page, held: armed})
 	}
 	for _, open := range w.signals {
 		sig := open()
 		for _, i := range sig.watch {
-			s.words = append(s.words, word{&sig.memory[i], atomic.LoadUint64(&sig.memory[i])})
+			g.words = append(g.words, word{&sig.memory[i], atomic.LoadUint64(&sig.memory[i]), true})
 		}
-		s.signals = append(s.signals, sig)
+		for _, i := range sig.hints {
+			g.words = append(g.words, word{&sig.memory[i], atomic.LoadUint64(&sig.memory[i]), false})
+		}
+		g.signals = append(g.signals, sig)
 	}
-	return s
+	return g
 }
 
-// next is the sighting that follows s, if anything differs from it.
-func (w *cloneWatch) next(s *sighting) (next *sighting, same bool) {
-	n := *s
+// next is the generation that follows g, if anything differs from it. A fork and a
+// signal between two looks are one step, and both are counted.
+func (w *cloneWatch) next(g *generation) (next *generation, same bool) {
+	n := *g
+	n.words = make([]word, len(g.words))
+	forked, cloned, changed := false, false, false
+	for i, old := range g.words {
+		now := atomic.LoadUint64(old.at)
+		// A wiped page is armed again before the generation that expects it is there, and
+		// with a value that never was there: whoever still holds an older generation sees
+		// the fork too, and who is late with this hides no later fork.
+		for old.at == g.page && now == 0 {
+			atomic.CompareAndSwapUint64(g.page, 0, w.arms.Add(1))
+			now = atomic.LoadUint64(g.page)
+		}
+		n.words[i] = word{old.at, now, old.clone}
+		if now != old.held {
+			changed = true
+			forked = forked || old.at == g.page
+			cloned = cloned || old.clone
+		}
+	}
+	if n.pid = w.identity(); n.pid != g.pid {
+		changed, forked = true, true
+	}
 	n.number++
-	same = true
-	n.words = make([]word, len(s.words))
-	forked := false
-	for i, old := range s.words {
-		n.words[i] = word{old.at, atomic.LoadUint64(old.at)}
-		// A wiped page is armed again before the sighting that expects it is there: with a
-		// value that never was there, so that whoever still holds an older sighting sees
-		// the fork too, and one who is late with this hides no later fork.
-		for old.at == s.page && n.words[i].held == 0 {
-			atomic.CompareAndSwapUint64(s.page, 0, w.arms.Add(1))
-			n.words[i].held = atomic.LoadUint64(s.page)
-		}
-		if n.words[i].held != old.held {
-			same = false
-			forked = forked || old.at == s.page
-		}
-	}
-	if n.pid = w.identity(); n.pid != s.pid {
-		same, forked = false, true
-	}
 	if forked {
 		n.forks++
 	}
-	return &n, same
+	if cloned {
+		n.clones++
+	}
+	return &n, !changed
 }

@@ -1,8 +1,11 @@
 package rand
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"sync/atomic"
 )
 
@@ -15,21 +18,28 @@ type Config struct {
 	// 48 bytes; a source that returns (0, nil) a hundred times in a row has failed
 	// with io.ErrNoProgress. It need not be safe for concurrent use.
 	//
-	// With an Entropy of its own a generator is deterministic: for the same stream,
-	// the same calls by one goroutine and no event noticed, its output is
-	// the same.
+	// It must not read from the generator that it feeds: that Read would wait for ever.
+	//
+	// Output is not a function of what Entropy gives: fresh bytes of the machine are mixed
+	// in after a pause, so that clones differ. See Deterministic.
 	Entropy io.Reader
 
 	// Personalization goes into the instantiation (SP 800-90A, 8.7.1). It may have
 	// any length and need not be secret; it is copied.
 	Personalization []byte
 
-	// NVSeed is mixed into the first seeding beside Entropy. When it can not be read
+	// NVSeed is mixed into the first seeding beside Entropy. When it cannot be read
 	// New fails. To have it as the only source make it Entropy instead.
 	NVSeed *NVSeed
 
 	// PredictionResistance makes every Read reseed first, see SetPredictionResistance.
 	PredictionResistance bool
+
+	// Deterministic makes the output a function of what Entropy gives, as long as one
+	// goroutine uses the generator and no fork or clone signal is noticed. It is for tests
+	// and simulations. What is lost is the protection after a pause: two clones that
+	// nobody tells return the same bytes. It needs an Entropy of its own that is no NV seed.
+	Deterministic bool
 
 	// ReseedInterval is how many Generate calls of the DRBG may lie between two
 	// reseeds; small Reads share one of 4096 bytes. 0 is 10,000, as in Mbed TLS; more
@@ -42,19 +52,65 @@ const defaultReseedInterval = 10_000
 
 // config is a Config that was checked, and the machine that it is for.
 type config struct {
-	host     *host
-	entropy  io.Reader // nil: the system source
-	nv       *NVSeed   // the same as entropy, where that is an NV seed
-	perso    []byte
-	interval uint64
+	host          *host
+	entropy       io.Reader // nil: the system source
+	nv            *NVSeed   // the same as entropy, where that is an NV seed
+	perso         []byte
+	deterministic bool
+	interval      uint64
+	forks         uint64 // how many were known when it was made
 
-	// accepted counts, for a generator with an NV seed as its only source, the events
-	// other than forks that it was told to go on after.
+	// accepted counts, for a generator with an NV seed as its only source, the clones that
+	// it was told to go on after.
 	accepted atomic.Uint64
 }
 
+// newConfig is the default Reader's.
+func newConfig(h *host) *config {
+	return &config{host: h, interval: defaultReseedInterval, forks: h.clones.current().forks}
+}
+
+// check returns the config that cfg asks for, or says what cannot be had.
+func (cfg *Config) check(h *host) (*config, error) {
+	c := newConfig(h)
+	c.perso, c.deterministic = slices.Clone(cfg.Personalization), cfg.Deterministic
+	if cfg.ReseedInterval != 0 {
+		c.interval = cfg.ReseedInterval
+	}
+	if c.interval > reseedInterval {
+		return nil, fmt.Errorf("clonerand: ReseedInterval %d: the most is 2^48 (SP 800-90A, table 3)", c.interval)
+	}
+	if !isSystem(cfg.Entropy) {
+		c.entropy = cfg.Entropy
+		var seeded bool
+		if c.nv, seeded = cfg.Entropy.(*NVSeed); seeded && c.nv == nil {
+			return nil, fmt.Errorf("%w: Entropy is a nil *NVSeed: open one with OpenNVSeed", ErrEntropy)
+		}
+	}
+	if c.deterministic && (c.system() || c.nv != nil || cfg.NVSeed != nil) {
+		return nil, errors.New("clonerand: a Deterministic generator needs an Entropy of its own that is no NV seed, and no NVSeed")
+	}
+	if cfg.PredictionResistance && c.nv != nil {
+		return nil, errNVResistance
+	}
+	return c, nil
+}
+
+// isSystem reports whether a Config.Entropy names the system source: by being nil, or
+// crypto/rand's Reader, or the default Reader of this package.
+func isSystem(r io.Reader) bool {
+	if r == nil || r == io.Reader(defaultReader) {
+		return true
+	}
+	// Interfaces can be compared where the type of what is in them can be.
+	return reflect.TypeOf(r).Comparable() && r == cryptoReader
+}
+
+func (c *config) system() bool { return c.entropy == nil }
+
 // draw makes one seeding's entropy. extra is known to go into the state beside it.
-func (c *config) draw(b, extra []byte) error {
+// strict is for the system source.
+func (c *config) draw(b, extra []byte, strict bool) error {
 	switch {
 	case c.nv != nil:
 		// The file gives other bytes to each of those who draw from it, and is told who
@@ -62,6 +118,8 @@ func (c *config) draw(b, extra []byte) error {
 		return drawNVSeed(c.nv, b, extra)
 	case c.entropy != nil:
 		return readEntropy(c.entropy, b)
+	case strict && c.host.strict != nil:
+		return c.host.strict(b)
 	default:
 		return readEntropy(c.host.system, b)
 	}
@@ -76,14 +134,12 @@ func drawNVSeed(s *NVSeed, b, perso []byte) error {
 }
 
 // admit refuses to seed from an NV seed that was cloned with the machine.
-func (c *config) admit(s *sighting) error {
-	if c.nv != nil && s.events() != c.accepted.Load() {
+func (c *config) admit(g *generation) error {
+	if c.nv != nil && g.clones != c.accepted.Load() {
 		return ErrCloned
 	}
 	return nil
 }
 
 // accept is the word of the caller that this clone was told what makes it unique.
-func (c *config) accept() {
-	c.accepted.Store(c.host.clones.current().events())
-}
+func (c *config) accept() { c.accepted.Store(c.host.clones.current().clones) }

@@ -45,7 +45,7 @@ func TestDepleteDraws(t *testing.T) {
 func TestDepleteThrowsKeptOutputAway(t *testing.T) {
 	run := func(deplete bool) []byte {
 		s := newSource("same")
-		x := generatorKind(t, "", &Config{Entropy: s}, quietHost(newSource("")), s)
+		x := generatorKind(t, "", &Config{Deterministic: true, Entropy: s}, quietHost(newSource("")), s)
 		x.must(t, 16)
 		if deplete {
 			x.Deplete()
@@ -64,17 +64,17 @@ func TestReadsAfterDepleteAreSeededAfterwards(t *testing.T) {
 	r := newReaderOn(quietHost(s))
 	var drawn atomic.Int64
 	s.onDraw = func(int) { drawn.Add(1) }
-	_, f := r.start()
+	_, f := r.parts()
 	all := func(do func(i int)) {
 		var wg sync.WaitGroup
-		for i := range f.shards {
+		for i := range f.states {
 			wg.Go(func() { do(i) })
 		}
 		wg.Wait()
 	}
 	// Each shard is brought into use, and then asked by holding the others.
 	all(func(i int) {
-		f.shards[i].CompareAndSwap(nil, newInstance(f.conf))
+		f.states[i].CompareAndSwap(nil, newState(f.conf, f.forks))
 		readShard(t, r, i)
 	})
 	for round, order := range map[string]func(){"Deplete": r.deplete, "Reseed": func() {
@@ -85,8 +85,8 @@ func TestReadsAfterDepleteAreSeededAfterwards(t *testing.T) {
 		order()
 		before := drawn.Load()
 		all(func(i int) { readShard(t, r, i) })
-		if n := drawn.Load() - before; n != int64(len(f.shards)) {
-			t.Errorf("after %s %d shards of %d have seeded themselves", round, n, len(f.shards))
+		if n := drawn.Load() - before; n != int64(len(f.states)) {
+			t.Errorf("after %s %d shards of %d have seeded themselves", round, n, len(f.states))
 		}
 		before = drawn.Load()
 		all(func(i int) { readShard(t, r, i) })
@@ -96,16 +96,11 @@ func TestReadsAfterDepleteAreSeededAfterwards(t *testing.T) {
 	}
 }
 
-func readShard(t testing.TB, r *reader, i int) []byte {
+func readShard(t testing.TB, r *pool, i int) []byte {
 	t.Helper()
 	b := make([]byte, 16)
-	s := r.fleet.Load().shards[i].Load()
-	for !s.lock.tryLock(s.host.clones) {
-		backOff(0)
-	}
-	defer s.lock.unlock()
-	if o := r.order.Load(); !s.quick(b, o, s.host.pause.now()) {
-		if err := s.read(b, o, 0); err != nil {
+	if _, err := r.only(i).Read(b); err != nil {
+		{
 			t.Error(err)
 		}
 	}

@@ -24,19 +24,21 @@ var (
 	errReseedRequired = errors.New("clonerand: reseed required (SP 800-90A, table 3)")
 )
 
-// ctrDRBG is the working state of a CTR_DRBG with AES-256 and the derivation
-// function, SP 800-90A Rev. 1, section 10.2.1. It is a plain value without
-// pointers: to copy it is to clone it, to clear it is to uninstantiate it. It
-// knows no clock, file, lock or operating system, and is not safe for
-// concurrent use.
+// A ctrDRBG is the working state of a CTR_DRBG with AES-256 and the derivation
+// function, SP 800-90A Rev. 1, section 10.2.1. It is a plain value without pointers: to
+// copy it is to clone it, to clear it is to uninstantiate it. It knows no clock, file,
+// lock or operating system, and is not safe for concurrent use.
+//
+// A seeding has two parts: collect, which takes long, and reseed, which is short. So
+// the caller can draw late bytes in between, right before they go in.
 type ctrDRBG struct {
 	key           [keyLen]byte
 	v             [blockLen]byte
 	reseedCounter uint64 // requests since the state was seeded, plus one
 
-	// Working memory of the functions below. It is part of the state because
-	// slices of it go through the interfaces of crypto/cipher, which would move
-	// a local variable to the heap.
+	// Working memory of the functions below. It is part of the state because slices of it
+	// go through the interfaces of crypto/cipher, which would move a local variable to the
+	// heap. seed holds what collect made until reseed or end takes it.
 	seed [seedLen]byte
 	df   derivation
 }
@@ -44,31 +46,32 @@ type ctrDRBG struct {
 // newCTRDRBG is CTR_DRBG_Instantiate_algorithm, section 10.2.1.3.2.
 func newCTRDRBG(entropy, nonce, perso []byte) *ctrDRBG {
 	d := new(ctrDRBG)
-	d.instantiate(entropy, nonce, perso)
+	d.collect(entropy, nonce, perso)
+	d.reseed(nil)
 	return d
 }
 
-// instantiate is newCTRDRBG on memory that is there already.
-func (d *ctrDRBG) instantiate(input ...[]byte) {
-	d.wipe()
-	d.derive(input...)
-	d.seeded()
-}
+// collect derives seed material from the inputs, one after the other.
+func (d *ctrDRBG) collect(input ...[]byte) { d.df.derive(&d.seed, input...) }
 
-// reseed is CTR_DRBG_Reseed_algorithm, section 10.2.1.4.2.
-func (d *ctrDRBG) reseed(entropy, additional []byte) {
-	d.derive(entropy, additional)
-	d.seeded()
-}
+// forget drops what was collected.
+func (d *ctrDRBG) forget() { clear(d.seed[:]) }
 
-// derive is the first half of a seeding: the inputs become the seed material, d.seed.
-func (d *ctrDRBG) derive(input ...[]byte) { d.df.derive(&d.seed, input...) }
-
-// seeded is the second half: the seed material goes into the state, and the
-// requests count from one again.
-func (d *ctrDRBG) seeded() {
+// reseed is the end of CTR_DRBG_Reseed_algorithm, section 10.2.1.4.2, and on a wiped
+// state that of the instantiation. late is XORed into the seed material; it may be nil.
+func (d *ctrDRBG) reseed(late []byte) {
+	subtle.XORBytes(d.seed[:len(late)], d.seed[:len(late)], late)
 	d.update()
 	d.reseedCounter = 1
+}
+
+// absorb takes what was collected, and late, as the additional input of the next
+// request: step 2 of CTR_DRBG_Generate_algorithm, section 10.2.1.5.2.
+func (d *ctrDRBG) absorb(late []byte) {
+	subtle.XORBytes(d.seed[:len(late)], d.seed[:len(late)], late)
+	saved := d.seed
+	d.update()
+	d.seed = saved // goes in once more at the end of the request
 }
 
 // generate is CTR_DRBG_Generate_algorithm, section 10.2.1.5.2. It fills out, or
@@ -82,10 +85,8 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 		return errReseedRequired
 	}
 	if len(additional) > 0 {
-		d.derive(additional)
-		saved := d.seed
-		d.update()
-		d.seed = saved
+		d.collect(additional)
+		d.absorb(nil)
 	}
 	r := d.begin()
 	r.fill(out)
@@ -93,20 +94,20 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 	return nil
 }
 
-// A request is a generate under way: the caller takes its output in pieces.
+// A request is the output of one request, which the caller takes in pieces.
 type request struct {
 	stream cipher.Stream
 	taken  int
 }
 
-// begin starts a request without additional input. Until end the state is still
-// the old one.
+// begin starts a request. Until end the state is still the old one, so whoever does not
+// come to end must not use it again.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
 	return request{stream: cipher.NewCTR(newAES(d.key[:]), d.v[:])}
 }
 
-// fill takes the next bytes of the request.
+// fill takes the next bytes of the request, at most maxRequest in all.
 func (r *request) fill(out []byte) {
 	r.taken += len(out)
 	for rest := noescape(out); len(rest) > 0; {
@@ -118,8 +119,8 @@ func (r *request) fill(out []byte) {
 	}
 }
 
-// end replaces key and V, so that what was generated can not be found out from
-// the state (backtracking resistance). d.seed holds the derived additional input.
+// end replaces key and V, so that what was generated cannot be found out from the state
+// (backtracking resistance).
 func (d *ctrDRBG) end(r *request) {
 	if n := r.taken % blockLen; n != 0 {
 		r.stream.XORKeyStream(d.df.block[n:], zeros[n:blockLen]) // the unused rest of the last block

@@ -46,7 +46,7 @@ func FuzzGenerate(f *testing.F) {
 		}
 		checkState(t, d, ref)
 		checkGenerate(t, d, ref, len(pieces)%100, additional)
-		d.reseed(nonce, additional)
+		reseed(d, nonce, additional)
 		ref.reseed(nonce, additional)
 		checkGenerate(t, d, ref, 32, nil)
 	})

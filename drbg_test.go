@@ -58,7 +58,7 @@ func runVector(t *testing.T, number int, fields []string) {
 			d = newCTRDRBG(entropy, nonce, perso)
 		case "r":
 			entropy, additional := input(), input()
-			d.reseed(entropy, additional)
+			reseed(d, entropy, additional)
 		case "g":
 			if err := d.generate(out, input()); err != nil {
 				t.Fatalf("line %d: %v", number, err)
@@ -101,7 +101,7 @@ func TestCounterCarries(t *testing.T) {
 
 				copy(d.v[:], c.v)
 				ref = referenceOf(d)
-				d.reseed([]byte("more"), nil)
+				reseed(d, []byte("more"), nil)
 				ref.reseed([]byte("more"), nil)
 				checkGenerate(t, d, ref, 16, nil)
 			}
@@ -126,10 +126,10 @@ func TestInputSizes(t *testing.T) {
 		in := long[:size]
 		d, ref := newCTRDRBG([]byte("entropy"), []byte("nonce"), in), newReference([]byte("entropy"), []byte("nonce"), in)
 		checkGenerate(t, d, ref, 64, in)
-		d.reseed([]byte("entropy"), in)
+		reseed(d, []byte("entropy"), in)
 		ref.reseed([]byte("entropy"), in)
 		checkGenerate(t, d, ref, 64, nil)
-		d.reseed(in, nil)
+		reseed(d, in, nil)
 		ref.reseed(in, nil)
 		checkGenerate(t, d, ref, 64, nil)
 	}
@@ -170,7 +170,7 @@ func TestGenerateRefusals(t *testing.T) {
 			if !bytes.Equal(out, bytes.Repeat([]byte{0xa5}, c.size)) {
 				t.Error("a refused request changed the output")
 			}
-			d.reseed([]byte("fresh"), nil)
+			reseed(d, []byte("fresh"), nil)
 			if err := d.generate(make([]byte, 16), nil); err != nil {
 				t.Errorf("after a reseed: %v", err)
 			}
@@ -187,7 +187,7 @@ func TestReseedCounter(t *testing.T) {
 		}
 		d.generate(make([]byte, 40), nil)
 	}
-	if d.reseed(nil, nil); d.reseedCounter != 1 {
+	if reseed(d, nil, nil); d.reseedCounter != 1 {
 		t.Errorf("reseed_counter %d after a reseed, want 1", d.reseedCounter)
 	}
 }
@@ -200,7 +200,7 @@ func TestWorkingMemoryIsCleared(t *testing.T) {
 		do   func()
 	}{
 		{"instantiate", func() {}},
-		{"reseed", func() { d.reseed([]byte("entropy"), []byte("additional")) }},
+		{"reseed", func() { reseed(d, []byte("entropy"), []byte("additional")) }},
 		{"generate", func() { d.generate(make([]byte, 33), nil) }},
 		{"generate with additional input", func() { d.generate(make([]byte, 33), []byte("additional")) }},
 	} {
@@ -247,4 +247,10 @@ func checkState(t *testing.T, d *ctrDRBG, ref *reference) {
 	if !bytes.Equal(d.key[:], ref.key) || !bytes.Equal(d.v[:], ref.v) {
 		t.Error("the state is not the reference's")
 	}
+}
+
+// reseed is the whole of CTR_DRBG_Reseed_algorithm.
+func reseed(d *ctrDRBG, entropy, additional []byte) {
+	d.collect(entropy, additional)
+	d.reseed(nil)
 }

@@ -28,12 +28,12 @@ func TestEventInputTellsInstancesApart(t *testing.T) {
 		}
 		return x
 	}
-	before := time.Now().UnixNano()
+	before := w.clock().UnixNano()
 	x := words()
 	if len(x) != 7 {
 		t.Fatalf("%d words: %v", len(x), x)
 	}
-	if x[0] != 4711 || int64(x[1]) < before || int64(x[1]) > time.Now().UnixNano() || x[3] != w.counter {
+	if x[0] != 4711 || int64(x[1]) < before || int64(x[1]) > w.clock().UnixNano() || x[3] != w.counter {
 		t.Errorf("PID, clock or counter are wrong: %v", x)
 	}
 	if diff := cmp.Diff(page, x[4:]); diff != "" {
@@ -67,7 +67,7 @@ func TestReseedsAfterAnEventWithoutAnInstruction(t *testing.T) {
 				}
 				w.stuck = tt.stuck
 				h := w.host()
-				r := newShardedReader(h, 1)
+				r := newPool(h, 1)
 				readN(t, r, 16)
 				if w.seeded != 1 {
 					t.Fatalf("%d seedings at first use", w.seeded)
@@ -116,7 +116,7 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 					if !watched {
 						h = w.unwatched()
 					}
-					r := newShardedReader(h, 1)
+					r := newPool(h, 1)
 					calls, failed := 0, false
 					h.system = readerFunc(func(b []byte) (int, error) {
 						if calls++; calls > failing {
@@ -136,10 +136,10 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 						t.Error("something was left in the buffer")
 					}
 					h.system = w
-					seeded := w.seeded
+					drawn := w.drawn["system"]
 					readN(t, r, 16)
-					if failed && err != nil && w.seeded == seeded {
-						t.Error("after the error no state was seeded")
+					if failed && err != nil && w.drawn["system"] == drawn {
+						t.Error("after the error nothing fresh was drawn")
 					}
 				})
 			}
@@ -153,7 +153,7 @@ func TestNoSaltWithoutEntropy(t *testing.T) {
 		for _, stuck := range []bool{false, true} {
 			w := newWorld(0)
 			h := w.host()
-			r := newShardedReader(h, 1)
+			r := newPool(h, 1)
 			readN(t, r, 16)
 			w.counter += ms
 			if w.stuck = stuck; !stuck {
@@ -165,10 +165,10 @@ func TestNoSaltWithoutEntropy(t *testing.T) {
 				t.Errorf("after a pause, Read of %d: %d, %v", size, n, err)
 			}
 			h.system = w
-			seeded := w.seeded
+			drawn := w.drawn["system"]
 			readN(t, r, 16)
-			if w.seeded == seeded {
-				t.Errorf("Read of %d: the next one did not seed the state", size)
+			if w.drawn["system"] == drawn {
+				t.Errorf("Read of %d: the next one had nothing fresh in it", size)
 			}
 		}
 	}

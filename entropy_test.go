@@ -135,7 +135,7 @@ func TestNamesOfTheSystemSource(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if got := g.conf.entropy == nil; got != c.system {
+		if got := g.conf().entropy == nil; got != c.system {
 			t.Errorf("%s: taken for the system source: %v, want %v", c.name, got, c.system)
 		}
 	}

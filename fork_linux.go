@@ -13,20 +13,25 @@ func mapForkPage() (page *uint64, why string) {
 	if err != nil {
 		return nil, "mmap: " + err.Error()
 	}
-	if err := wipeOnFork(p); err != "" {
-		unix.Munmap(p)
-		return nil, err
-	}
-	// A page is aligned for any word.
-	return (*uint64)(unsafe.Pointer(unsafe.SliceData(p))), ""
-}
-
-func wipeOnFork(p []byte) (why string) {
+	page = (*uint64)(unsafe.Pointer(unsafe.SliceData(p))) // a page is aligned for any word
 	// User-mode QEMU says yes to any advice and does nothing: whoever accepts one that
 	// does not exist has not understood the other either.
 	if unix.Madvise(p, -1) == nil {
-		return "madvise accepts anything here (user-mode emulation)"
+		why = "madvise accepts anything here (user-mode emulation)"
+	} else {
+		why = wipeOnFork(page)
 	}
+	if why != "" {
+		unix.Munmap(p)
+		return nil, why
+	}
+	return page, ""
+}
+
+// wipeOnFork advises the kernel to wipe a page of mapForkPage in a child.
+func wipeOnFork(page *uint64) (why string) {
+	// The page is a whole one: mapForkPage has mapped it.
+	p := unsafe.Slice((*byte)(unsafe.Pointer(page)), unix.Getpagesize())
 	if err := unix.Madvise(p, unix.MADV_WIPEONFORK); err != nil {
 		return "madvise MADV_WIPEONFORK (Linux 4.14): " + err.Error()
 	}

@@ -3,6 +3,7 @@
 package rand
 
 import (
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,39 +14,51 @@ import (
 // zeros, too (FreeBSD sys/vm/vm_map.c, vmspace_fork; NetBSD sys/uvm/uvm_map.c,
 // uvm_mapent_forkzero). It is never unmapped.
 //
-// Whether the page is wiped can not be seen without a fork, and a Go program can not
-// fork to find out. What is checked is that the kernel accepts the inheritance and
-// refuses one that does not exist: a kernel older than the inheritance refuses
-// both, and then the process ID has to do.
+// Only a fork shows whether the page is wiped, and a Go program cannot fork to find
+// out. What is checked is that the kernel accepts the inheritance and refuses one that
+// does not exist. A kernel that is older than the inheritance refuses both, and then
+// the process ID has to do.
 func mapForkPage() (page *uint64, why string) {
 	p, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, "mmap: " + err.Error()
 	}
-	if why := zeroOnFork(p); why != "" {
+	page = (*uint64)(unsafe.Pointer(unsafe.SliceData(p))) // a page is aligned for any word
+	if minherit(page, -1) == nil {
+		why = "minherit accepts anything here (user-mode emulation)"
+	} else {
+		why = wipeOnFork(page)
+	}
+	if why != "" {
 		unix.Munmap(p)
 		return nil, why
 	}
-	// A page is aligned for any word.
-	return (*uint64)(unsafe.Pointer(unsafe.SliceData(p))), ""
+	return page, ""
 }
 
-func zeroOnFork(p []byte) (why string) {
-	if minherit(p, -1) == nil {
-		return "minherit accepts anything here (user-mode emulation)"
-	}
-	if err := minherit(p, inheritZero); err != nil {
+// wipeOnFork lets a child inherit a page of mapForkPage as zeros.
+func wipeOnFork(page *uint64) (why string) {
+	if err := minherit(page, inheritZero()); err != nil {
 		return "minherit, zero in the child: " + err.Error()
 	}
 	return ""
 }
 
+// inheritZero is INHERIT_ZERO of FreeBSD 12's sys/sys/mman.h, MAP_INHERIT_ZERO of
+// NetBSD's. NetBSD's 3 is another thing, and refused.
+func inheritZero() int {
+	if runtime.GOOS == "netbsd" {
+		return 4
+	}
+	return 3
+}
+
 // minherit has no wrapper in x/sys. Its number is from x/sys: 250 in FreeBSD's
 // sys/kern/syscalls.master, 273 in NetBSD's.
-func minherit(p []byte, inherit int) error {
-	// The kernel takes the address of a mapping as a number; Go's collector does not
-	// know the mapping and can not move it.
-	_, _, errno := unix.Syscall(unix.SYS_MINHERIT, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(inherit))
+func minherit(page *uint64, inherit int) error {
+	// The kernel takes the address of a mapping as a number. Go's collector does not know
+	// the mapping and cannot move it.
+	_, _, errno := unix.Syscall(unix.SYS_MINHERIT, uintptr(unsafe.Pointer(page)), uintptr(unix.Getpagesize()), uintptr(inherit))
 	if errno != 0 {
 		return errno
 	}

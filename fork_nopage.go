@@ -16,5 +16,8 @@ package rand
 // A child that is given the parent's own PID (its parent and the first owner of
 // the number must both have ended) is not seen by this. It is seen as a pause, as any
 // fork, where there is a cycle counter; where there is none every small Read
-// folds operating-system bytes in.
+// mixes operating-system bytes in.
 func mapForkPage() (page *uint64, why string) { return nil, "no page is wiped on fork here" }
+
+// wipeOnFork is never called: there is no page.
+func wipeOnFork(*uint64) (why string) { return "no page is wiped on fork here" }

@@ -9,11 +9,14 @@ package rand
 // calls rfork without it, past the Go runtime, is seen as a pause (amd64), or
 // gets operating-system bytes into every small Read (386, arm).
 //
-// WebAssembly can not fork. Its host can copy an instance's memory; there is no cycle
-// counter, so every small Read folds in bytes of the host's generator, and
+// WebAssembly cannot fork. Its host can copy an instance's memory; there is no cycle
+// counter, so every small Read mixes in bytes of the host's generator, and
 // each 64 KiB of a large one starts with a reseed.
 
 func mapForkPage() (page *uint64, why string) { return nil, "no fork is known to copy this program" }
 
-// processID: it can not tell a fork.
+// processID: it cannot tell a fork.
 func processID() int { return 0 }
+
+// wipeOnFork is never called: there is no page.
+func wipeOnFork(*uint64) (why string) { return "no page is wiped on fork here" }

@@ -10,3 +10,6 @@ import "syscall"
 func mapForkPage() (page *uint64, why string) { return nil, "Windows wipes no page on fork" }
 
 func processID() int { return syscall.Getpid() }
+
+// wipeOnFork is never called: there is no page.
+func wipeOnFork(*uint64) (why string) { return "no page is wiped on fork here" }

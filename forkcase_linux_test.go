@@ -236,14 +236,14 @@ var forkGuards = map[string]func() (read readFunc, why string){
 	},
 
 	guardNone: func() (readFunc, string) {
-		r := newUnguardedReader().(*reader)
+		r := newUnguardedReader().(*pool)
 		oneShard(r) // parent and child are not to use two of them
 		return r.Read, ""
 	},
 	guardPIDOnly: func() (readFunc, string) {
 		h := newHost()
 		h.clones = pidOnly()
-		return forkGenerator(&Config{Entropy: streamInMemory()}, h)
+		return forkGenerator(&Config{Entropy: streamInMemory(), Deterministic: true}, h)
 	},
 }
 
@@ -255,9 +255,9 @@ func forkGenerator(cfg *Config, h *host) (readFunc, string) {
 	return g.Read, ""
 }
 
-func oneShard(r *reader) *reader {
-	f := r.fleet.Load()
-	f.shards = f.shards[:1]
+func oneShard(r *pool) *pool {
+	f := r.shards.Load()
+	f.states = f.states[:1]
 	return r
 }
 

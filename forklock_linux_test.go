@@ -51,7 +51,7 @@ func TestLocksHeldAtAFork(t *testing.T) {
 
 // lockFixture is what the threads read from when one of them forks.
 type lockFixture struct {
-	r *reader
+	r *pool
 	g *Generator
 }
 
@@ -65,24 +65,19 @@ func newLockFixture(f *forker) *lockFixture {
 	return &lockFixture{newReaderOn(h), g}
 }
 
-func (x *lockFixture) instances() (all []*instance) {
-	x.r.start()
-	shards := x.r.fleet.Load().shards
-	for i := range shards {
-		if shards[i].Load() == nil {
-			shards[i].Store(newInstance(x.r.fleet.Load().conf))
-		}
-		all = append(all, shards[i].Load())
+func (x *lockFixture) instances() (all []*state) {
+	for i := range x.r.shards.Load().states {
+		all = append(all, x.r.only(i).shard(0))
 	}
-	return append(all, x.g.inst.Load())
+	return append(all, x.g.state())
 }
 
 // fill makes kept output in each.
-func (x *lockFixture) fill(all []*instance) {
-	o := x.r.order.Load()
+func (x *lockFixture) fill(all []*state) {
+	o := x.r.epoch.Load()
 	for i, s := range all {
 		if i == len(all)-1 {
-			o = x.g.order.Load()
+			o = x.g.pool.epoch.Load()
 		}
 		s.read(make([]byte, 16), o, 0)
 	}
@@ -90,7 +85,7 @@ func (x *lockFixture) fill(all []*instance) {
 
 // work reads until it is told to stop, and gives the instances their output back, so
 // that they need not be filled, which allocates memory.
-func (x *lockFixture) work(stop *atomic.Bool, all []*instance) {
+func (x *lockFixture) work(stop *atomic.Bool, all []*state) {
 	var b [16]byte
 	for !stop.Load() {
 		for range 8 {
@@ -98,8 +93,8 @@ func (x *lockFixture) work(stop *atomic.Bool, all []*instance) {
 			x.g.Read(b[:])
 		}
 		for _, s := range all {
-			if s.lock.tryLock(s.host.clones) {
-				s.pos = 0
+			if s.lock.tryLock() {
+				s.buffer.pos, s.buffer.erased = 0, 0
 				s.lock.unlock()
 			}
 		}
@@ -107,10 +102,10 @@ func (x *lockFixture) work(stop *atomic.Bool, all []*instance) {
 }
 
 // child calls every method that takes a lock. Its status says whether one was held.
-func (x *lockFixture) child(f *forker, all []*instance) {
+func (x *lockFixture) child(f *forker, all []*state) {
 	status := 0
 	for _, s := range all {
-		if s.lock.abandoned(s.host.clones.current().forks) {
+		if s.lock.held == 1 {
 			status = foundLocked
 		}
 	}
@@ -171,7 +166,7 @@ func forkLocksMain(kind string) {
 		runtime.LockOSThread()
 		before = func() {
 			for _, s := range all {
-				if !s.lock.tryLock(s.host.clones) {
+				if !s.lock.tryLock() {
 					f.exit(3, "a lock is held")
 				}
 			}

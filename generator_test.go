@@ -11,7 +11,7 @@ import (
 // folding, no clock and no bytes of the CPU are in them, on the real machine.
 func TestGeneratorIsDeterministic(t *testing.T) {
 	run := func(stream string) (out []byte) {
-		g, err := New(&Config{Entropy: newSource(stream), Personalization: []byte("perso"), ReseedInterval: 3})
+		g, err := New(&Config{Deterministic: true, Entropy: newSource(stream), Personalization: []byte("perso"), ReseedInterval: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,8 +58,8 @@ func TestGeneratorsOnTheSystemSourceDiffer(t *testing.T) {
 
 // A Read uses up whole blocks: what is left of the last is never handed out.
 func TestAReadUsesUpWholeBlocks(t *testing.T) {
-	one := generatorKind(t, "", &Config{Entropy: newSource("s")}, quietHost(newSource("")), nil)
-	blockwise := generatorKind(t, "", &Config{Entropy: newSource("s")}, quietHost(newSource("")), nil)
+	one := generatorKind(t, "", &Config{Deterministic: true, Entropy: newSource("s")}, quietHost(newSource("")), nil)
+	blockwise := generatorKind(t, "", &Config{Deterministic: true, Entropy: newSource("s")}, quietHost(newSource("")), nil)
 	for _, size := range []int{1, 2, 15, 16, 17, 31, 33, 1000} {
 		whole := blockwise.must(t, wholeBlocks(size))
 		if got := one.must(t, size); !bytes.Equal(got, whole[:size]) {
@@ -81,19 +81,19 @@ func TestOutputIsErased(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			in := g.inst.Load()
+			in := g.state()
 			for _, size := range []int{16, 1, 100, 1000, 1024, 1024, 1024, 5000, 70_000} {
 				key := in.drbg.key
-				kept := in.pos
+				kept := in.buffer.pos
 				b := make([]byte, size)
 				if _, err := g.Read(b); err != nil {
 					t.Fatal(err)
 				}
-				if !bytes.Equal(in.kept[:in.pos], make([]byte, in.pos)) {
+				if !bytes.Equal(in.buffer.out[:in.buffer.pos], make([]byte, in.buffer.pos)) {
 					t.Errorf("%s, own source %v: after a Read of %d bytes kept output before pos is not erased", name, own, size)
 				}
-				if size <= maxSmall && in.pos > kept && in.pos-kept != wholeBlocks(size) {
-					t.Errorf("%s, own source %v: a Read of %d bytes used up %d", name, own, size, in.pos-kept)
+				if size <= maxSmall && in.buffer.pos > kept && in.buffer.pos-kept != wholeBlocks(size) {
+					t.Errorf("%s, own source %v: a Read of %d bytes used up %d", name, own, size, in.buffer.pos-kept)
 				}
 				if size > maxSmall && in.drbg.key == key {
 					t.Errorf("%s, own source %v: the key is the same after a generate", name, own)
@@ -107,7 +107,7 @@ func TestOutputIsErased(t *testing.T) {
 			}
 			g.Deplete()
 			g.Read(make([]byte, maxSmall+1))
-			if in.salt != [blockLen]byte{} || in.kept != [keptLen + keyLen]byte{} {
+			if *in.buffer.kept != (kept{}) {
 				t.Errorf("%s, own source %v: a depleted generator keeps output or salt", name, own)
 			}
 		}
@@ -115,25 +115,25 @@ func TestOutputIsErased(t *testing.T) {
 }
 
 // memoryOf is all that an instance holds of secrets.
-func memoryOf(s *instance) (b []byte) {
+func memoryOf(s *state) (b []byte) {
 	b = append(b, s.drbg.key[:]...)
 	b = append(b, s.drbg.v[:]...)
 	b = append(b, s.drbg.seed[:]...)
-	b = append(b, s.kept[:]...)
-	b = append(b, s.salt[:]...)
+	b = append(b, s.buffer.out[:]...)
+	b = append(b, s.buffer.salt[:]...)
 	return append(b, s.in[:]...)
 }
 
 // A generate is at most 2^16 bytes, so a long Read is several, each under a new key.
 func TestALongReadIsSeveralGenerates(t *testing.T) {
 	s := newSource("s")
-	g, err := newGenerator(&Config{Entropy: s}, quietHost(newSource("")))
+	g, err := newGenerator(&Config{Deterministic: true, Entropy: s}, quietHost(newSource("")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := g.inst.Load().drbg.reseedCounter
+	before := g.state().drbg.reseedCounter
 	g.Read(make([]byte, 10*maxRequest+1))
-	if n := g.inst.Load().drbg.reseedCounter - before; n != 11 {
+	if n := g.state().drbg.reseedCounter - before; n != 11 {
 		t.Errorf("10 times 2^16 and 1 bytes were %d generates, want 11", n)
 	}
 }
@@ -148,7 +148,7 @@ func TestReseedInterval(t *testing.T) {
 		}
 	}
 	s := newSource("s")
-	g, err := newGenerator(&Config{Entropy: s, ReseedInterval: 3}, quietHost(newSource("")))
+	g, err := newGenerator(&Config{Deterministic: true, Entropy: s, ReseedInterval: 3}, quietHost(newSource("")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,22 +157,22 @@ func TestReseedInterval(t *testing.T) {
 	if e := s.E(); e != 2 {
 		t.Errorf("nine generates at an interval of 3 drew %d times, want 2", e)
 	}
-	for range 9 * keptLen / 16 {
+	for range 9 * bufferLen / 16 {
 		g.Read(make([]byte, 16))
 	}
 	if e := s.E(); e != 3 {
 		t.Errorf("nine buffers at an interval of 3 drew %d times, want 3", e)
 	}
-	g, _ = newGenerator(&Config{Entropy: s}, quietHost(newSource("")))
-	if g.conf.interval != 10_000 {
-		t.Errorf("the interval is %d, want 10,000", g.conf.interval)
+	g, _ = newGenerator(&Config{Deterministic: true, Entropy: s}, quietHost(newSource("")))
+	if g.conf().interval != 10_000 {
+		t.Errorf("the interval is %d, want 10,000", g.conf().interval)
 	}
 }
 
 func TestNewFailsWithItsSource(t *testing.T) {
 	s := newSource("s")
 	s.setFail(errors.New("dry"))
-	if g, err := New(&Config{Entropy: s}); g != nil || !errors.Is(err, ErrEntropy) {
+	if g, err := New(&Config{Deterministic: true, Entropy: s}); g != nil || !errors.Is(err, ErrEntropy) {
 		t.Errorf("New = %v, %v", g, err)
 	}
 }
@@ -182,7 +182,7 @@ func TestPersonalizationIsCopied(t *testing.T) {
 	perso := []byte("perso")
 	run := func(change bool) []byte {
 		perso := bytes.Clone(perso)
-		cfg := &Config{Entropy: newSource("s"), Personalization: perso}
+		cfg := &Config{Deterministic: true, Entropy: newSource("s"), Personalization: perso}
 		x := generatorKind(t, "", cfg, quietHost(newSource("")), nil)
 		if change {
 			clear(perso)

@@ -26,21 +26,51 @@ func pidOnly() *cloneWatch {
 }
 
 // neverPaused is a detector on the real counter to which no time is long enough.
-// burstTimes times its limit is 0 in 64 bits: without a random instruction a salt
-// absorbs the counter for that long.
+// Its rate is 0, so that a burst has one turn.
 func neverPaused() *pauseDetector {
-	p := new(pauseDetector)
-	l := &pauseLimits{rate: 1e9, g: 1 << 61}
+	p := newPauseDetector()
+	l := &pauseLimits{g: 1 << 61}
 	l.allowance.Store(l.g)
 	p.limits.Store(l)
 	return p
 }
 
 // newReaderOn is a default Reader on the given machine.
-func newReaderOn(h *host) *reader {
-	r := new(reader)
-	r.fleet.Store(newFleet(&config{host: h, interval: defaultReseedInterval}))
-	return r
+func newReaderOn(h *host) *pool { return newPool(h, 16) }
+
+// newPool is one with n shards, a power of two.
+func newPool(h *host, n int) *pool {
+	p := new(pool)
+	p.set(newConfig(h), &epoch{id: 1}, n)
+	return p
+}
+
+// only is p with shard i alone.
+func (p *pool) only(i int) *pool {
+	sh := p.shards.Load()
+	if sh.states[i].Load() == nil {
+		sh.states[i].Store(newState(sh.conf, sh.forks))
+	}
+	one := new(pool)
+	one.set(sh.conf, p.epoch.Load(), 1)
+	one.shards.Load().forks = sh.forks
+	one.shards.Load().states[0].Store(sh.states[i].Load())
+	return one
+}
+
+// parts are what a Read begins with.
+func (p *pool) parts() (*epoch, *shards) { return p.epoch.Load(), p.shards.Load() }
+
+func (g *Generator) conf() *config { return g.pool.shards.Load().conf }
+
+func (g *Generator) state() *state { return g.pool.shards.Load().states[0].Load() }
+
+// limitsAt is a counter of that rate, so fine that two readings are never equal.
+func limitsAt(rate float64) *pauseLimits {
+	l := new(pauseLimits)
+	l.setRate(rate)
+	l.zero = 1
+	return l
 }
 
 // newUnguardedReader is a default Reader with the pause detector, the fork detectors
@@ -89,8 +119,7 @@ func (c *fakeCounter) read() uint64 {
 // detector is a pause detector on c, a counter of 1 GHz.
 func (c *fakeCounter) detector() *pauseDetector {
 	p := &pauseDetector{read: c.read, readFenced: c.read}
-	l := new(pauseLimits)
-	l.setRate(1e9)
-	p.limits.Store(l)
+	p.since.Store(p.readMoment())
+	p.limits.Store(limitsAt(1e9))
 	return p
 }

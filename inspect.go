@@ -3,6 +3,7 @@ package rand
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,16 +31,16 @@ func Inspect(loop time.Duration) []Protection {
 	return append(report, h.inspectRandom())
 }
 
-func (h *host) inspectFork(s *sighting) Protection {
-	p := Protection{Name: "fork", Active: s.page != nil || s.pid != 0}
+func (h *host) inspectFork(g *generation) Protection {
+	p := Protection{Name: "fork", Active: g.page != nil || g.pid != 0}
 	switch {
-	case s.page != nil:
+	case g.page != nil:
 		p.Detail = "a page that the kernel wipes on fork, and the PID"
 	case p.Active:
-		p.Detail = "the PID after each pause; no wiped page: " + s.pageWhy
+		p.Detail = "the PID after each pause; no wiped page: " + g.pageWhy
 		p.Mend = "a child with its parent's PID is noticed by the pause only"
 	default:
-		p.Detail = s.pageWhy
+		p.Detail = g.pageWhy
 	}
 	return p
 }
@@ -105,7 +106,7 @@ func (s *signal) inspect() Protection {
 		return Protection{Name: s.name, Detail: detail, Mend: mend}
 	}
 	p := Protection{Name: s.name, Active: true, Detail: "watched"}
-	for _, i := range s.watch {
+	for _, i := range slices.Concat(s.watch, s.hints) {
 		p.Detail += fmt.Sprintf(", value %d", littleEndian(atomic.LoadUint64(&s.memory[i])))
 	}
 	return p

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,14 +86,18 @@ func blindHost(t testing.TB) (h *host, bump func()) {
 		t.Fatal(err)
 	}
 	words := unsafe.Slice((*uint64)(unsafe.Pointer(&page[0])), 1)
+	still := neverPaused()
+	still.read = func() uint64 { return 1 }
+	still.readFenced = still.read
+	still.clock = func() time.Time { return packageInit.clock }
 	return &host{
 		clones: &cloneWatch{
 			forkPage: func() (*uint64, string) { return nil, "left out" },
 			identity: func() int { return 1 },
 			signals:  []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}} }},
 		},
-		pause:  newPauseDetector(),
-		system: cryptoReader,
+		pause:  still,
+		system: readerFunc(func(b []byte) (int, error) { clear(b); return len(b), nil }), // the same in all
 	}, func() { atomic.AddUint64(&words[0], 1) }
 }
 
@@ -329,7 +334,7 @@ func moveSeed(t *testing.T, g *Generator, path string, i int) func([]byte) error
 	if err := os.WriteFile(own, mustReadFile(t, path), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return func([]byte) error { g.conf.nv.path = own; return nil }
+	return func([]byte) error { g.conf().nv.path = own; return nil }
 }
 
 func both(steps ...func([]byte) error) func([]byte) error {

@@ -38,7 +38,7 @@ func TestNVSeedAsTheOnlySource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := make([]byte, keptLen)
+	out := make([]byte, bufferLen)
 	for _, c := range []struct {
 		name string
 		do   func() error

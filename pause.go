@@ -5,37 +5,42 @@ import (
 	"time"
 )
 
-// To copy a process or a machine somebody has to stop it, read its registers and
-// start the copy, and the cycle counter shows the time that this takes. If no
-// more than pauseTime has passed between two readings, nothing can have been
-// cloned in between. docs/pause.md has the argument.
-
+// Nobody can clone a process or a machine without stopping it, reading its registers
+// and starting the copy. That takes time, and the cycle counter shows it. If no more
+// than pauseTime lies between two readings, nothing was cloned between them.
+// docs/pause.md has the argument.
 const (
-	// pauseTime is G: the shortest time in which anybody is thought to clone, with a
-	// margin. Bare metal, estimated, for a forker built for nothing else: 3 to 7 us.
+	// pauseTime is G of docs/pause.md. The fastest imaginable cloner, a forker that is
+	// built for nothing else, needs an estimated 3 to 7 us on bare metal.
 	pauseTime = 2 * time.Microsecond
 
-	minRate     = 10e6 // ticks per second; a slower counter can not show pauseTime
-	maxRate     = 10e9
-	zeroRate    = 100e6 // at a higher rate two equal readings are a pause: the counter stood still
-	clockError  = 1.25  // what the second span of the measuring may be wrong by, for the clock's coarseness
-	maxReadCost = 100 * time.Nanosecond
-	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
-	minCoarse   = time.Second           // nor one over less than this by a clock that moves in steps of up to 15.6 ms
+	// longPause is how long a pause must be for the Read after it to look at the process
+	// ID, to advise the fork page again and to compare the counter's rate with the clock.
+	longPause = 10 * time.Millisecond
 
-	maxMeasures    = 8  // tries to measure the rate before it is said that it can not be done
-	allowanceFolds = 64 // how many folds are timed to find what this machine needs for one
-	allowanceTimes = 4
+	minRate     = 10e6 // ticks per second; a slower counter cannot show pauseTime
+	maxRate     = 10e9
+	rateError   = 1.25                  // how far the rate may lie over its upper bound
+	rateDrift   = 1.0 / 8               // how far it may drift before it is measured again
+	maxReadCost = 100 * time.Nanosecond // of one reading; a trapped one takes longer
+	maxStep     = pauseTime / 20        // between two values of the counter
+
+	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
+	minCoarse   = time.Second           // nor one over less by a clock that moves in steps, of up to 15.6 ms
+	maxMeasures = 8                     // tries to measure the rate until the counter counts as unusable
+
+	allowanceMixes = 64 // mixes that are timed to find what this machine needs for one
+	allowanceTimes = 4  // so many times the fastest of them are allowed
 )
 
 // A pauseDetector is the cycle counter and what is known about it.
 type pauseDetector struct {
 	// limits is nil until the counter was measured: before that it is not used.
 	limits atomic.Pointer[pauseLimits]
-	since  atomic.Pointer[moment] // the measuring of the rate began here
-	tries  atomic.Int32           // and this often again
+	since  atomic.Pointer[moment] // the rate is measured from here on
+	tries  atomic.Int32           // how often the measuring began again
 	coarse atomic.Bool            // the clock is too coarse for a short measuring
-	usual  atomic.Bool            // the CPU's own counter was found usable
+	usual  atomic.Bool            // the CPU's own counter is usable
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -47,11 +52,16 @@ type pauseLimits struct {
 	why  string // why the counter is not usable; "" where it is
 	rate uint64 // ticks per second, rounded down
 	g    uint64 // a difference of g or more is a pause
-	zero uint64 // 1 where a difference of nothing is a pause, too
+	zero uint64 // 1 where a difference of nothing is a pause, too: two readings are never equal
 
-	// allowance is what a fold and each of its steps may take: g, or more on a machine
-	// (an emulator) that can not draw a salt and encrypt a block in g.
+	// stale says that the rate was found to have changed. No difference is small enough
+	// then: every Read mixes until the rate is measured again.
+	stale bool
+
+	// allowance is what a mix and each of its steps may take: g, or more on a machine
+	// (an emulator) that cannot draw a salt and encrypt a block in g.
 	allowance atomic.Uint64
+	widened   atomic.Bool // it was measured, and to measure again brings nothing
 }
 
 // A moment is a reading of the monotonic clock and one of the counter.
@@ -64,8 +74,8 @@ type moment struct {
 var packageInit = new(pauseDetector).readMoment()
 
 // readMoment reads the clock first. With the clock last at the end of the
-// measuring the span of ticks lies inside the span of time, whatever
-// interrupts it: the rate comes out too low, never too high.
+// measuring the span of ticks lies inside the span of time, whatever interrupts it:
+// the rate comes out too low, never too high.
 func (p *pauseDetector) readMoment() *moment {
 	m := &moment{clock: p.time()}
 	if ok, _ := p.hasCounter(); ok {
@@ -102,8 +112,7 @@ func (p *pauseDetector) now() uint64 {
 	return cycles()
 }
 
-// peek is now where the counter is used, and else 0: whoever does not know yet
-// whether it may be read calls this.
+// peek is now where the counter is known to be usable, and else 0.
 func (p *pauseDetector) peek() uint64 {
 	if p.usual.Load() {
 		return cycles()
@@ -122,11 +131,13 @@ func (p *pauseDetector) nowFenced() uint64 {
 	return cyclesFenced()
 }
 
-// usable returns the limits where the counter can be used, and otherwise nil.
+// usable returns the limits where the counter is usable, and otherwise nil.
 func (p *pauseDetector) usable() *pauseLimits {
 	l := p.limits.Load()
-	if l == nil {
-		l = p.measure()
+	if l == nil || l.stale {
+		if measured := p.measure(l); measured != nil {
+			l = measured
+		}
 	}
 	if l == nil || l.why != "" {
 		return nil
@@ -134,22 +145,23 @@ func (p *pauseDetector) usable() *pauseLimits {
 	return l
 }
 
-// paused says whether the time between two readings was enough for a clone. A
+// paused reports whether the time between two readings was enough for a clone. A
 // counter that went back differs by nearly 2^64, and so has paused.
 func (l *pauseLimits) paused(from, to uint64) bool { return to-from-l.zero >= l.g }
 
-// pausedStep is paused for a fold or a step of it.
-func (l *pauseLimits) pausedStep(from, to uint64) bool {
-	return to-from-l.zero >= l.allowance.Load()
-}
+// long reports whether a pause of so many ticks is longPause or longer.
+func (l *pauseLimits) long(ticks uint64) bool { return ticks/uint64(longPause/pauseTime) >= l.g }
 
-// widen sets the allowance to what this machine needs. fold does the work of one
-// salt and one block on memory that holds nothing of value.
-func (p *pauseDetector) widen(l *pauseLimits, fold func()) {
+// widen sets the allowance to what this machine needs. mix does the work of one salt
+// and one block on memory that holds nothing of value.
+func (p *pauseDetector) widen(l *pauseLimits, mix func()) {
+	if !l.widened.CompareAndSwap(false, true) {
+		return
+	}
 	best := ^uint64(0)
-	for range allowanceFolds {
+	for range allowanceMixes {
 		start := p.now()
-		fold()
+		mix()
 		if took := p.now() - start; took > 0 {
 			best = min(best, took)
 		}

@@ -2,14 +2,13 @@ package rand
 
 import (
 	"fmt"
-	"os"
 	"time"
 )
 
-// measure finds the limits, or returns nil when it is too early to tell.
-func (p *pauseDetector) measure() *pauseLimits {
+// measure finds the limits that follow old, or returns nil when it is too early to tell.
+func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 	l := new(pauseLimits)
-	if os.Getenv("CLONERAND_COUNTER") == "off" {
+	if setting("CLONERAND_COUNTER") == "off" {
 		l.why = "switched off by CLONERAND_COUNTER=off"
 	} else if ok, why := p.hasCounter(); !ok {
 		l.why = why
@@ -21,30 +20,35 @@ func (p *pauseDetector) measure() *pauseLimits {
 		p.since.Store(p.readMoment())
 		return nil
 	}
-	if p.limits.CompareAndSwap(nil, l) && l.why == "" && p.read == nil {
-		p.usual.Store(true)
+	if p.limits.CompareAndSwap(old, l) && p.read == nil {
+		p.usual.Store(l.why == "")
 	}
 	return p.limits.Load()
 }
 
-// measureRate returns limits by the rate since the measuring began; why says
-// what keeps them from being used. It returns nil when it is too early to tell.
+// measureRate returns limits by the rate since the measuring began; why says what
+// keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {
 	begun := p.since.Load()
 	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse.Load() {
 		return nil
 	}
-	// A second span, of ticks around time, bounds the rate from above. A clock that stood
-	// still in one of two is coarse: it moves in steps, of up to 15.6 ms on Windows.
-	coarse, bound, cost, moves := false, 0.0, 0.0, false
-	for range 2 {
+	// Spans of ticks around spans of time bound the rate from above; the lowest bound is
+	// the one that no stall fell into. A clock that stands still over a span moves in
+	// steps, of up to 15.6 ms on Windows, and bounds nothing.
+	coarse, bound := false, maxRate*rateError
+	var found readings
+	for range 4 {
 		early := p.now()
 		start := p.time()
-		cost, moves = p.readCost()
+		found.measure(p)
 		end := p.time()
 		late := p.now()
-		coarse = coarse || end.Equal(start)
-		bound = max(bound, perSecond(late-early, end.Sub(start)))
+		if end.Equal(start) {
+			coarse = true
+		} else {
+			bound = min(bound, perSecond(late-early, end.Sub(start)))
+		}
 	}
 	tick := p.now()
 	clock := p.time()
@@ -53,28 +57,33 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 		p.coarse.Store(true)
 		return nil
 	}
+	if coarse {
+		bound = maxRate * rateError
+	}
 	l := new(pauseLimits)
 	rate := perSecond(tick-begun.tick, span)
-	switch perRead := time.Duration(cost / rate * 1e9); {
-	case !moves:
+	switch perRead := time.Duration(found.cost / rate * 1e9); {
+	case !found.moves:
 		l.why = "the counter stands still"
-	case tick <= begun.tick, rate > clockError*bound:
+	case tick <= begun.tick, rate > rateError*bound:
 		l.why = "the counter and the clock disagree"
 	case rate < minRate, rate > maxRate:
 		l.why = fmt.Sprintf("the counter's rate is %.0f Hz, outside of 10 MHz to 10 GHz", rate)
 	case perRead >= maxReadCost:
 		l.why = fmt.Sprintf("one reading of the counter takes %v, so it is trapped", perRead)
+	case float64(found.step) > rate*maxStep.Seconds():
+		l.why = fmt.Sprintf("the counter moves in steps of %d ticks, more than %v", found.step, maxStep)
 	}
-	l.setRate(rate)
+	l.setRate(min(rate, bound))
+	if !found.equal {
+		l.zero = 1
+	}
 	return l
 }
 
 func (l *pauseLimits) setRate(rate float64) {
 	l.rate = uint64(rate)
 	l.g = uint64(rate * pauseTime.Seconds())
-	if rate > zeroRate {
-		l.zero = 1
-	}
 	l.allowance.Store(l.g)
 }
 
@@ -82,19 +91,52 @@ func perSecond(ticks uint64, t time.Duration) float64 {
 	return float64(ticks) / max(t, 1).Seconds()
 }
 
-// readCost is what one of 32 readings takes, in ticks, best of eight tries, since
-// one preemption must not decide; and whether the counter moves.
-func (p *pauseDetector) readCost() (ticks float64, moves bool) {
-	const readings = 32
-	best := ^uint64(0)
-	for range 8 {
+// readings is what is learnt from reading the counter again and again.
+type readings struct {
+	cost  float64 // of one, in ticks: the best of several tries, since one preemption must not decide
+	moves bool
+	equal bool   // two in a row were
+	step  uint64 // the least difference of two that were not; with the time of a reading in it
+}
+
+func (r *readings) measure(p *pauseDetector) {
+	const tries, each = 8, 32
+	for range tries {
 		first := p.now()
-		for range readings - 2 {
-			p.now()
+		last := first
+		for range each - 1 {
+			now := p.now()
+			switch step := now - last; {
+			case step == 0:
+				r.equal = true
+			case r.step == 0 || step < r.step:
+				r.step = step
+			}
+			last = now
 		}
-		if last := p.now(); last > first {
-			best, moves = min(best, last-first), true
+		if cost := float64(last-first) / each; last > first && (!r.moves || cost < r.cost) {
+			r.cost, r.moves = cost, true
 		}
 	}
-	return float64(best) / readings, moves
+}
+
+// verify compares the counter's rate with the clock since the last time. Where they
+// disagree (a checkpoint was moved to another CPU, or one of the two did not count
+// a suspension) the rate is measured again.
+func (p *pauseDetector) verify() {
+	l := p.limits.Load()
+	if l == nil || l.why != "" || l.stale {
+		return
+	}
+	now := p.readMoment()
+	last := p.since.Swap(now)
+	rate := perSecond(now.tick-last.tick, now.clock.Sub(last.clock)) / float64(l.rate)
+	if rate > 1-rateDrift && rate < 1+rateDrift {
+		return
+	}
+	stale := &pauseLimits{rate: l.rate, g: 1, zero: l.zero, stale: true}
+	stale.allowance.Store(l.allowance.Load())
+	if p.limits.CompareAndSwap(l, stale) {
+		p.tries.Store(0)
+	}
 }

@@ -24,7 +24,7 @@ func TestManyGoroutinesNeverReadTheSame(t *testing.T) {
 		func() { r.reseed([]byte("again")) },
 		r.deplete,
 		h.clones.bump,
-		func() { setResist(&r.order, true); setResist(&r.order, false) },
+		func() { r.resist(true); r.resist(false) },
 	} {
 		others.Go(func() {
 			for {
@@ -32,7 +32,7 @@ func TestManyGoroutinesNeverReadTheSame(t *testing.T) {
 				case <-stop:
 					return
 				case <-time.After(200 * time.Microsecond):
-					if o := r.order.Load(); o != nil {
+					if o := r.epoch.Load(); o != nil {
 						disturb()
 					}
 				}

@@ -3,7 +3,6 @@ package rand
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 )
 
 // SetPredictionResistance switches prediction resistance of the default generator
@@ -13,32 +12,27 @@ import (
 // psa_random_set_prediction_resistance.
 func SetPredictionResistance(enabled bool) error {
 	defaultReader.start()
-	setResist(&defaultReader.order, enabled)
+	defaultReader.resist(enabled)
 	return nil
 }
+
+var errNVResistance = fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
 
 // SetPredictionResistance switches prediction resistance on or off, as the function
 // of this name does for the default generator. An NV seed as the only source can
 // not give it: then true is errors.ErrUnsupported.
 func (g *Generator) SetPredictionResistance(enabled bool) error {
-	if g.conf == nil {
+	sh := g.pool.shards.Load()
+	if sh == nil {
 		return errNoGenerator
 	}
-	if enabled && g.conf.nv != nil {
-		return fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
+	if enabled && sh.conf.nv != nil {
+		return errNVResistance
 	}
-	setResist(&g.order, enabled)
+	g.pool.resist(enabled)
 	return nil
 }
 
-// setResist leaves the order's id as it is: to switch is no reason to reseed.
-func setResist(at *atomic.Pointer[order], enabled bool) {
-	replaceOrder(at, func(o *order) *order {
-		if o.resist == enabled {
-			return o
-		}
-		next := *o
-		next.resist = enabled
-		return &next
-	})
+func (p *pool) resist(enabled bool) {
+	replaceEpoch(&p.epoch, func(e *epoch) *epoch { return e.resisting(enabled) })
 }

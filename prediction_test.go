@@ -99,7 +99,7 @@ func TestPredictionResistanceKeepsNothing(t *testing.T) {
 	for _, size := range []int{1, 100, 1024, 5000} {
 		b := make([]byte, size)
 		g.Read(b)
-		if in := g.inst.Load(); in.kept != [keptLen + keyLen]byte{} {
+		if in := g.state(); *in.buffer.kept != (kept{}) {
 			t.Errorf("after a Read of %d bytes something is kept", size)
 		}
 	}
@@ -161,7 +161,7 @@ func TestDefaultPredictionResistance(t *testing.T) {
 		if err := SetPredictionResistance(on); err != nil {
 			t.Errorf("SetPredictionResistance(%v) = %v", on, err)
 		}
-		if got := defaultReader.order.Load().resist; got != on {
+		if got := defaultReader.epoch.Load().resist; got != on {
 			t.Errorf("after SetPredictionResistance(%v) it is %v", on, got)
 		}
 		Read(make([]byte, 100))

@@ -9,16 +9,12 @@ import (
 	"math/big"
 )
 
-// Reader is the default generator, safe for concurrent use. Whoever replaces it
-// replaces it for Read and Text, too, as with crypto/rand.
-var Reader io.Reader = defaultReader
-
 // Read fills b with cryptographically secure random bytes. It never returns an
-// error and always fills b entirely: if Reader returns an error, the program
+// error and always fills b entirely: if [Reader] returns an error, the program
 // crashes irrecoverably, as with crypto/rand.
 func Read(b []byte) (n int, err error) {
-	r, _ := Reader.(*reader)
-	return r.serve(b, true)
+	p, _ := Reader.(*pool)
+	return p.read(b, true)
 }
 
 // readReplaced is Read where Reader was replaced. The default generator does not let
@@ -89,7 +85,7 @@ func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 
 // readFull is io.ReadFull, but does not let b escape for the default generator.
 func readFull(rand io.Reader, b []byte) error {
-	if r, ok := rand.(*reader); ok {
+	if r, ok := rand.(*pool); ok {
 		_, err := r.Read(b)
 		return err
 	}

@@ -46,7 +46,7 @@ func TestCrashIsIrrecoverable(t *testing.T) {
 		case "Read of the default reader":
 			h := quietHost(newSource(""))
 			h.system = failing
-			defaultReader.fleet.Store(newFleet(&config{host: h, interval: defaultReseedInterval}))
+			defaultReader.set(newConfig(h), &epoch{id: 1}, 1)
 			Read(make([]byte, 32))
 		}
 		return
@@ -89,7 +89,7 @@ func TestCryptoRandReaderReplaced(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if g.conf.entropy != nil {
+			if g.conf().entropy != nil {
 				t.Error("our Reader as Entropy is not the system source")
 			}
 			if _, err := g.Read(b); err != nil {

@@ -13,12 +13,12 @@ func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 
 // reseed draws once for all shards; each seeds itself before its next use, from
 // the system and with this draw in its additional input.
-func (r *reader) reseed(perso []byte) error {
-	_, f := r.start()
+func (p *pool) reseed(perso []byte) error {
+	p.start()
 	entropy := make([]byte, entropyLen)
 	defer clear(entropy)
-	err := readEntropy(f.conf.host.system, entropy)
-	replaceOrder(&r.order, func(o *order) *order { return o.chainOn(entropy, perso) })
+	err := p.shards.Load().conf.draw(entropy, nil, true)
+	replaceEpoch(&p.epoch, func(e *epoch) *epoch { return e.chainOn(entropy, perso) })
 	return err
 }
 
@@ -38,14 +38,15 @@ const minUnique = 16
 // perso of 16 bytes or more that no other clone has. With less it returns
 // ErrCloned.
 func (g *Generator) Reseed(perso []byte) error {
-	if g.conf == nil {
+	if g.pool.shards.Load() == nil {
 		return errNoGenerator
 	}
-	s := g.acquire()
-	defer s.lock.unlock()
-	replaceOrder(&g.order, func(o *order) *order { return o.chainOn(perso) })
+	s := g.pool.acquire(0)
+	defer s.release()
+	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) })
 	if len(perso) >= minUnique {
 		s.conf.accept()
 	}
-	return s.seed(g.order.Load())
+	s.begin(0)
+	return s.seed(g.pool.epoch.Load(), true)
 }

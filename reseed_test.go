@@ -104,7 +104,7 @@ func TestReseedWithEntropyExhausted(t *testing.T) {
 func TestPersonalizationSurvivesAFailedReseed(t *testing.T) {
 	run := func(perso string) []byte {
 		s := newSource("same")
-		x := generatorKind(t, "", &Config{Entropy: s}, quietHost(newSource("")), s)
+		x := generatorKind(t, "", &Config{Deterministic: true, Entropy: s}, quietHost(newSource("")), s)
 		s.setFail(io.EOF)
 		if err := x.Reseed([]byte(perso)); err == nil {
 			t.Fatal("Reseed worked without entropy")
@@ -136,7 +136,7 @@ func TestPersonalization(t *testing.T) {
 		for _, how := range []string{"New", "Reseed"} {
 			output := func(perso string) []byte {
 				s := newSource("same")
-				cfg := &Config{Entropy: s}
+				cfg := &Config{Deterministic: true, Entropy: s}
 				if how == "New" {
 					cfg.Personalization = []byte(perso)
 				}
@@ -171,7 +171,7 @@ func TestPersonalizationsAddUp(t *testing.T) {
 	}
 	output := func(history []string) string {
 		s := newSource("same")
-		x := generatorKind(t, "", &Config{Entropy: s}, quietHost(newSource("")), s)
+		x := generatorKind(t, "", &Config{Deterministic: true, Entropy: s}, quietHost(newSource("")), s)
 		for _, perso := range history {
 			if err := x.Reseed([]byte(perso)); err != nil {
 				t.Fatal(err)
@@ -201,18 +201,10 @@ func TestNoPersonalizationIsLost(t *testing.T) {
 			// a shard only the chain differs. So every shard is asked by itself.
 			s := newSource("same")
 			r := newReaderOn(quietHost(s))
-			_, f := r.start()
-			for i := range f.shards[:8] {
-				f.shards[i].Store(newInstance(f.conf))
-			}
 			read := func(i int) []byte {
-				b := make([]byte, 16)
-				shard := f.shards[i].Load()
-				shard.seededUnder, shard.orderID = f.clones.current(), max(shard.orderID, 1) // not the first seeding, which takes clocks
-				if err := shard.read(b, r.order.Load(), 0); err != nil {
-					t.Fatal(err)
-				}
-				return b
+				one := r.only(i)
+				one.shard(0).seeded = r.conf().host.clones.current() // not the first seeding, which takes clocks
+				return readN(t, one, 16)
 			}
 			for i := range 4 { // in use before
 				read(i)
@@ -228,7 +220,7 @@ func TestNoPersonalizationIsLost(t *testing.T) {
 					t.Fatal(err)
 				}
 			case "prediction resistance":
-				setResist(&r.order, true)
+				r.resist(true)
 			case "a failed Reseed":
 				s.setFail(io.EOF)
 				r.reseed(nil)

@@ -2,99 +2,128 @@ package rand
 
 import "time"
 
-const (
-	maxExtra = 512 // room for the additional input of a seeding
+// maxExtra is room for the additional input of a seeding: salt, chain, eventInput with
+// every signal page, and cpuInput. More than that panics, and a test counts it.
+const maxExtra = 512
 
-	// afterEvent is how often a state seeds again after an event on a machine whose
-	// CPU has no random instruction: 1, 10, 100 and 1,000 ms later.
-	afterEvent = 4
-)
-
-// seed seeds the state by the order o and under the clone number that is read
-// here, before the entropy is drawn: one read afterwards could hide an
-// event. A state whose seeding fails stays unseeded.
-func (s *instance) seed(o *order) error {
-	n := s.host.clones.current()
-	first := s.orderID == 0
-	event := s.heir || !first && s.seededUnder != n
-	if err := s.conf.admit(n); err != nil {
-		s.under = nil
+// seed seeds the state in epoch e and under the generation that is read here, before
+// the entropy is drawn: one that is read afterwards could hide an event. A state whose
+// seeding fails stays unseeded. Where strict is true an operating system that fails is an
+// error on every system that can tell.
+func (s *state) seed(e *epoch, strict bool) error {
+	g := s.host.clones.current()
+	if err := s.conf.admit(g); err != nil {
+		s.generation = nil
 		return err
 	}
-	system := s.conf.entropy == nil
-	// A state that is alone, and no more than reseeded in its turn, stays so.
-	stays := system && !first && !event && !s.salted && s.g != 0 && s.stillAlone()
-	s.under, s.order, s.began = nil, nil, 0
-
+	first := s.seeded == nil
+	event := first && s.forks > s.conf.forks || !first && s.seeded != g
+	if event {
+		s.window.shut()
+	}
 	var room [maxExtra]byte
-	extra := room[:0]
-	if s.salted { // what made this clone differ stays in the state
-		extra = append(extra, s.salt[:]...)
-	}
-	if o.chained {
-		extra = append(extra, o.chain[:]...)
-	}
-	blind := system && s.lim == nil && s.host.random == nil // nothing but the clocks may differ in a clone
-	if event || first && system || blind || s.conf.nv != nil {
-		extra = s.host.eventInput(extra)
-	}
-	random := true
-	if system && !stays && (event || first || s.lim == nil) {
-		without := len(extra)
-		extra = s.host.cpuInput(extra)
-		random = len(extra) == without+cpuInputLen
-	}
 	defer clear(room[:])
-	if err := s.conf.draw(s.in[:], extra); err != nil {
+	defer clear(s.in[:])
+	defer clear(s.late[:])
+	extra, random := s.extraInput(room[:0], e, first, event)
+	s.generation = nil
+	if err := s.conf.draw(s.in[:], extra, strict); err != nil {
 		return err
 	}
 	if first {
 		s.drbg.wipe()
-		s.drbg.derive(s.in[:], s.conf.perso, extra)
+		s.drbg.collect(s.in[:], s.conf.perso, extra)
 	} else {
-		s.drbg.derive(s.in[:], extra)
+		s.drbg.collect(s.in[:], extra)
 	}
-	clear(s.in[:])
-	s.eraseKept()
-	if s.lim != nil && !stays {
-		s.seal()
+	s.erase()
+	late, err := s.mixFresh()
+	if err != nil {
+		return err
 	}
-	s.drbg.seeded()
-	if event && !random {
-		s.eventAt, s.again = time.Now(), 1
+	s.drbg.reseed(late)
+	if event && !random && s.conf.system() {
+		s.followUp = followUp{time.Now(), time.Millisecond}
 	}
-	s.under, s.seededUnder, s.orderID, s.heir = n, n, o.id, false
+	s.generation, s.seeded, s.epoch = g, g, e
 	return nil
 }
 
-// seal brings 16 fresh bytes into the seed material, where all that takes longer than
-// a pause may is done: what follows until the first check fits in one. They are
-// XORed into what the derivation function made, for the lack of time for another.
-func (s *instance) seal() {
-	from, ok := s.drawSalt()
-	xorBlock(s.drbg.seed[:], s.salt[:])
-	clear(s.salt[:])
-	s.g = 0 // never, unless nothing fell between the draw and its use
-	if ok {
-		s.aloneSince(from)
+// extraInput appends what goes into a seeding beside the entropy: what made this clone
+// differ, what Reseed was given, and what tells this instance from others. It reports
+// whether the CPU's random instruction gave its part, or was not asked.
+func (s *state) extraInput(b []byte, e *epoch, first, event bool) (extra []byte, random bool) {
+	if s.buffer.mixing {
+		b = append(b, s.buffer.salt[:]...)
 	}
+	if e.chained {
+		b = append(b, e.chain[:]...)
+	}
+	random = true
+	if event || !s.conf.deterministic && (first || s.lim == nil) {
+		without := len(b)
+		b = s.host.cpuInput(b)
+		random = len(b) == without+cpuInputLen
+	}
+	if event || !s.conf.deterministic && first || !random || s.conf.nv != nil {
+		b = s.host.eventInput(b)
+	}
+	if len(b) > maxExtra {
+		panic("clonerand: the additional input of a seeding is longer than its room")
+	}
+	return b, random
 }
 
-// againDue says whether one of the seedings is due that follow an event where the
-// kernel may still give the clone's bytes.
-func (s *instance) againDue() bool {
-	if s.again == 0 {
+// freshen makes the state this instance's alone again without asking its entropy source:
+// fresh bytes of the machine are the additional input of its next request.
+func (s *state) freshen() error {
+	defer clear(s.late[:])
+	s.drbg.collect(s.buffer.salt[:])
+	s.erase()
+	late, err := s.mixFresh()
+	if err != nil {
+		return err
+	}
+	s.drbg.absorb(late)
+	return nil
+}
+
+// mixFresh returns 16 fresh bytes to go into the state, where all that takes longer than
+// a pause may is done: what follows until the next look fits in one. It returns nil
+// where the state is this instance's alone anyway.
+func (s *state) mixFresh() (late []byte, err error) {
+	if s.conf.deterministic {
+		return nil, nil
+	}
+	if s.lim != nil && s.host.look(&s.window, s.window.limit) {
+		return nil, nil
+	}
+	if err := s.fresh(&s.late); err != nil {
+		s.drbg.forget()
+		return nil, err
+	}
+	if s.window.open() {
+		s.window.settle()
+	}
+	return s.late[:], nil
+}
+
+// followUp is the seedings after an event on a machine whose CPU has no random
+// instruction: 1, 10, 100 and 1,000 ms later the kernel's generator may be its own again.
+type followUp struct {
+	event time.Time
+	next  time.Duration // after the event; 0: none is due any more
+}
+
+const lastFollowUp = time.Second
+
+// due reports whether the next seeding is due, and goes on to the one after it.
+func (f *followUp) due() bool {
+	if f.next == 0 || time.Since(f.event) < f.next {
 		return false
 	}
-	wait := time.Millisecond
-	for range s.again - 1 {
-		wait *= 10
-	}
-	if time.Since(s.eventAt) < wait {
-		return false
-	}
-	if s.again++; s.again > afterEvent {
-		s.again = 0
+	if f.next *= 10; f.next > lastFollowUp {
+		f.next = 0
 	}
 	return true
 }

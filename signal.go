@@ -9,7 +9,8 @@ import (
 type signal struct {
 	name   string   // as the report prints it, e.g. "vmclock"
 	memory []uint64 // the mapping (first bytes of it), read with atomic loads only, never unmapped; mixed into the reseed after an event. nil when not used
-	watch  []int    // the words of memory that differ after a clone
+	watch  []int    // the words of memory that say that the machine was cloned
+	hints  []int    // those that also move where nobody was cloned: states reseed, and that is all
 	why    string   // why it is not used and the mend, e.g. "/dev/vmclock0: permission denied; add the udev rule of docs/hooks.md"; "" when used
 }
 

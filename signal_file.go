@@ -18,7 +18,7 @@ const generationPath = "/run/clonerand/generation"
 // Only the counter is watched. The identity is extra input when the counter has moved; a writer sets it
 // before the counter, so whoever has seen the new counter reads the new identity.
 func openGenerationFile() signal {
-	path := signalSetting("CLONERAND_GENERATION")
+	path := setting("CLONERAND_GENERATION")
 	switch {
 	case path == "off":
 		return signal{name: "generation file", why: "left out by CLONERAND_GENERATION=off"}

@@ -60,8 +60,8 @@ func (w *signalWorld) host(counter bool) *host {
 	if counter {
 		read := func() uint64 { w.reach(); w.now++; return w.now }
 		h.pause.read, h.pause.readFenced = read, read
-		l = new(pauseLimits)
-		l.setRate(1e9)
+		l = limitsAt(1e9)
+		l.rate = 0 // a burst has one turn
 	} else {
 		h.random = inPairs(func() (uint64, bool) { w.reach(); w.random++; return w.random * 0x9E3779B97F4A7C15, true })
 	}
@@ -69,37 +69,18 @@ func (w *signalWorld) host(counter bool) *host {
 	return h
 }
 
-// readCopy reads n bytes with a copy of the state of s, in the world w.
-func readCopy(t *testing.T, s *instance, w *signalWorld, c *config, counter bool, o *order, n int) []byte {
+// readCopy reads n bytes with a copy of the state of p, in the world w and in epoch e.
+func readCopy(t *testing.T, p *pool, w *signalWorld, counter bool, e *epoch, n int) []byte {
 	t.Helper()
-	conf := *newCopyOf(c)
-	conf.host = w.host(counter)
-	if conf.entropy != nil {
-		conf.entropy = w
+	h := w.host(counter)
+	h.clones.look() // finds the signal
+	c := clonePool(p, h)
+	c.epoch.Store(e)
+	if c.conf().entropy != nil {
+		c.conf().entropy = w
 	}
-	conf.host.clones.look() // finds the signal
-	w.points = 0
-	r := newInstance(&conf)
-	r.seededAs(s)
-	r.orderID, r.order = s.orderID, s.order
-	r.alone, r.g, r.zero, r.lim, r.pos, r.end = s.alone, s.g, s.zero, s.lim, s.pos, s.end
-	r.secrets, r.salted = s.secrets, s.salted
-	w.now, w.drawn, w.random = s.alone, 1000, 1000
-	b := make([]byte, n)
-	var now uint64
-	if r.lim != nil {
-		if now = r.pause.now(); r.quick(b, o, now) {
-			return b
-		}
-	}
-	if err := r.read(b, o, now); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func newCopyOf(c *config) *config {
-	return &config{host: c.host, entropy: c.entropy, perso: c.perso, interval: c.interval}
+	w.points, w.now, w.drawn, w.random = 0, p.shard(0).window.last, 1000, 1000
+	return readN(t, c, n)
 }
 
 // Invariant 1 and the order of a seeding: wherever in a Read the signal changes, nothing is returned that the old state
@@ -108,50 +89,45 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 	for _, kind := range []struct {
 		name             string
 		counter, own     bool
-		refill, newOrder bool
+		refill, newEpoch bool
 		pause            uint64
 	}{
 		{name: "kept output", counter: true},
 		{name: "kept output, and the counter shows the pause", counter: true, pause: 10_000},
 		{name: "a refill is due", counter: true, refill: true},
-		{name: "a reseed is due", counter: true, newOrder: true},
+		{name: "a reseed is due", counter: true, newEpoch: true},
 		{name: "no counter"},
-		{name: "no counter, a reseed is due", newOrder: true},
+		{name: "no counter, a reseed is due", newEpoch: true},
 		{name: "a source of its own", own: true},
-		{name: "a source of its own, a reseed is due", own: true, newOrder: true},
+		{name: "a source of its own, a reseed is due", own: true, newEpoch: true},
 	} {
 		for _, n := range []int{1, 16, 1024, 1025, 20_000, 140_000} {
 			t.Run(fmt.Sprintf("%s/%d", kind.name, n), func(t *testing.T) {
 				// A state that has read before.
 				w := &signalWorld{at: -1}
-				c := &config{host: w.host(kind.counter), interval: defaultReseedInterval}
+				p := newPool(w.host(kind.counter), 1)
 				if kind.own {
-					c.entropy = w
+					p.conf().entropy = w
 				}
-				s, o := newInstance(c), &order{id: 1}
-				warm := make([]byte, maxSmall)
-				for i := range 10 { // past the first buffer, which is folded since nobody knows where it comes from
-					if i == 9 {
-						warm = warm[:16]
-					}
-					if err := s.read(warm, o, 0); err != nil {
-						t.Fatal(err)
-					}
+				for range 10 { // past the first buffer, which is mixed since nobody knows where it comes from
+					readN(t, p, maxSmall)
 				}
-				if kind.counter && s.salted {
-					t.Fatal("the kept output is folded, which is not the case to be tested")
+				readN(t, p, 16)
+				s, e := p.shard(0), p.epoch.Load()
+				if kind.counter && s.buffer.mixing {
+					t.Fatal("the buffer is mixed, which is not the case to be tested")
 				}
 				if kind.refill {
-					s.eraseKept()
+					s.buffer.erase()
 				}
-				if kind.newOrder {
-					o = &order{id: 2}
+				if kind.newEpoch {
+					e = &epoch{id: 2}
 				}
 
 				calm := &signalWorld{at: -1}
-				old := readCopy(t, s, calm, c, kind.counter, o, n)
+				old := readCopy(t, p, calm, kind.counter, e, n)
 				again := &signalWorld{at: -1}
-				if string(readCopy(t, s, again, c, kind.counter, o, n)) != string(old) {
+				if string(readCopy(t, p, again, kind.counter, e, n)) != string(old) {
 					t.Fatal("two copies of the state without a change differ, so this test shows nothing")
 				}
 				for at := range calm.points {
@@ -160,14 +136,14 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 							continue // pauses without end are a matter of the pause detector's tests
 						}
 						w := &signalWorld{at: at, always: always, jump: kind.pause}
-						got := readCopy(t, s, w, c, kind.counter, o, n)
+						got := readCopy(t, p, w, kind.counter, e, n)
 						if !w.changed() {
 							t.Fatalf("point %d of %d was not reached", at, calm.points)
 						}
 						if w.late == 0 {
 							t.Errorf("changed at point %d of %d: no draw after it", at, calm.points)
 						}
-						if n >= 16 && shareBlock(old, got) {
+						if n >= 16 && equalBlocks(old, got) != 0 {
 							t.Errorf("changed at point %d of %d (and at every later one: %v): a block of the old state was returned", at, calm.points, always)
 						}
 						if always && w.points > 10*calm.points+n/4+200 { // the last resort takes a draw for each 16 bytes
@@ -178,17 +154,4 @@ func TestNothingOfTheOldStateIsReturnedWhereverASignalChanges(t *testing.T) {
 			})
 		}
 	}
-}
-
-func shareBlock(a, b []byte) bool {
-	seen := make(map[[16]byte]bool)
-	for ; len(a) >= 16; a = a[16:] {
-		seen[[16]byte(a)] = true
-	}
-	for ; len(b) >= 16; b = b[16:] {
-		if seen[[16]byte(b)] {
-			return true
-		}
-	}
-	return false
 }

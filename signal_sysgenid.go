@@ -13,7 +13,7 @@ const sysGenIDPath = "/dev/sysgenid"
 // openSysGenID finds the SysGenID device of Amazon Linux: a 32-bit generation counter at byte 0 of a page that is
 // otherwise zero, so that its first word can be watched whole. CLONERAND_SYSGENID=off leaves it out.
 func openSysGenID() signal {
-	if signalSetting("CLONERAND_SYSGENID") == "off" {
+	if setting("CLONERAND_SYSGENID") == "off" {
 		return signal{name: "sysgenid", why: "left out by CLONERAND_SYSGENID=off"}
 	}
 	return openSysGenIDAt(sysGenIDPath)

@@ -30,7 +30,7 @@ const (
 // The hypervisor changes the page before the guest's first instruction. CLONERAND_VMCLOCK=off leaves it out:
 // CRIU cannot dump a process that has a device mapped.
 func openVMClock() signal {
-	if signalSetting("CLONERAND_VMCLOCK") == "off" {
+	if setting("CLONERAND_VMCLOCK") == "off" {
 		return signal{name: "vmclock", why: "left out by CLONERAND_VMCLOCK=off"}
 	}
 	return openVMClockAt(vmclockPath)
@@ -50,13 +50,13 @@ func openVMClockAt(path string) signal {
 	}
 	for try := 0; ; try++ {
 		constants := atomic.LoadUint64(&memory[1]) // and seq_count, the upper half
-		watch, err := parseVMClock(loadBytes(memory))
+		watch, hints, err := parseVMClock(loadBytes(memory))
 		if err == nil && atomic.LoadUint64(&memory[1]) != constants {
 			err = errVMClockUpdating
 		}
 		switch {
 		case err == nil:
-			return signal{name: "vmclock", memory: memory, watch: watch}
+			return signal{name: "vmclock", memory: memory, watch: watch, hints: hints}
 		case errors.Is(err, errVMClockUpdating) && try < 50:
 			// Not time.Sleep: in a forked child there may be no other thread to wake this one.
 			pause := unix.NsecToTimespec(int64(time.Millisecond))
@@ -71,29 +71,28 @@ func openVMClockAt(path string) signal {
 // An update takes the hypervisor microseconds, so one that lasts 50 ms is a page that nobody looks after.
 var errVMClockUpdating = errors.New("seq_count stays odd: its hypervisor never ends the update")
 
-// parseVMClock takes the first bytes of a VMClock page and returns the words that change when the machine is
-// cloned. QEMU 10.0 offers no counter (flags is 0), so the marker, which moves on a migration too, is always one
-// of them.
-func parseVMClock(b []byte) (watch []int, err error) {
+// parseVMClock takes the first bytes of a VMClock page. It returns the words that say that the machine was cloned,
+// and those that also move where it was not. The generation counter says it; the marker moves on a migration, too.
+// QEMU 10.0 offers no counter (flags is 0), and there the marker has to say it.
+func parseVMClock(b []byte) (watch, hints []int, err error) {
 	if len(b) < 8*vmclockWords {
-		return nil, fmt.Errorf("%d bytes are too few for a VMClock page", len(b))
+		return nil, nil, fmt.Errorf("%d bytes are too few for a VMClock page", len(b))
 	}
 	if magic := binary.LittleEndian.Uint32(b); magic != vmclockMagic {
-		return nil, fmt.Errorf("is no VMClock page (magic %#08x)", magic)
+		return nil, nil, fmt.Errorf("is no VMClock page (magic %#08x)", magic)
 	}
 	if version := binary.LittleEndian.Uint16(b[8:]); version != vmclockVersion {
-		return nil, fmt.Errorf("VMClock version %d is unknown here (only 1 is known)", version)
+		return nil, nil, fmt.Errorf("VMClock version %d is unknown here (only 1 is known)", version)
 	}
 	size := binary.LittleEndian.Uint32(b[4:])
 	if size < 8*(vmclockFlags+1) {
-		return nil, fmt.Errorf("VMClock size %d does not cover the disruption marker and the flags", size)
+		return nil, nil, fmt.Errorf("VMClock size %d does not cover the disruption marker and the flags", size)
 	}
 	if binary.LittleEndian.Uint32(b[12:])&1 != 0 { // seq_count
-		return nil, errVMClockUpdating
+		return nil, nil, errVMClockUpdating
 	}
-	watch = []int{vmclockMarker}
 	if flags := binary.LittleEndian.Uint64(b[8*vmclockFlags:]); flags&vmclockHasCounter != 0 && size >= 8*(vmclockCounter+1) {
-		watch = append(watch, vmclockCounter)
+		return []int{vmclockCounter}, []int{vmclockMarker}, nil
 	}
-	return watch, nil
+	return []int{vmclockMarker}, nil, nil
 }

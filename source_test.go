@@ -92,7 +92,7 @@ type randomness struct {
 func bothKinds(t testing.TB) []randomness {
 	t.Helper()
 	own := newSource("own")
-	kinds := []randomness{generatorKind(t, "Generator with its own source", &Config{Entropy: own}, quietHost(newSource("not to be used")), own)}
+	kinds := []randomness{generatorKind(t, "Generator with its own source", &Config{Entropy: own, Deterministic: true}, quietHost(newSource("not to be used")), own)}
 	system := newSource("system")
 	kinds = append(kinds, generatorKind(t, "Generator on the system source", &Config{}, quietHost(system), system))
 	for _, c := range []struct {
@@ -116,10 +116,10 @@ func generatorKind(t testing.TB, name string, cfg *Config, h *host, s *countingS
 	return randomness{name: name, Read: g.Read, Reseed: g.Reseed, Deplete: g.Deplete, Resist: g.SetPredictionResistance, source: s}
 }
 
-func readerKind(name string, r *reader, s *countingSource) randomness {
+func readerKind(name string, r *pool, s *countingSource) randomness {
 	r.start()
-	r.fleet.Load().shards = r.fleet.Load().shards[:1]
-	resist := func(on bool) error { setResist(&r.order, on); return nil }
+	r.shards.Load().states = r.shards.Load().states[:1]
+	resist := func(on bool) error { r.resist(on); return nil }
 	return randomness{name: name, Read: r.Read, Reseed: r.reseed, Deplete: r.deplete, Resist: resist, source: s, reseedDraws: 1}
 }
 

@@ -12,9 +12,9 @@ import (
 // vmNewHome starts a goroutine whose home shard is none of taken, tells it which it has, and returns it. The
 // shard knows the last reading of the counter that a Read looked at, which the host has to know of the Read that a
 // snapshot fell into. Where the counter is not used there is none, and the shard is nil.
-func vmNewHome(taken []*instance, run func(home *instance)) *instance {
+func vmNewHome(taken []*state, run func(home *state)) *state {
 	for {
-		found := make(chan *instance)
+		found := make(chan *state)
 		go func() {
 			runtime.LockOSThread()
 			vmGrowStack()
@@ -32,28 +32,28 @@ func vmNewHome(taken []*instance, run func(home *instance)) *instance {
 }
 
 // vmHome is the shard that serves this goroutine as long as its stack stays where it is.
-func vmHome() *instance {
+func vmHome() *state {
 	var b [16]byte
 	Read(b[:])
 	if vmCounter() != "" {
 		return nil
 	}
 	for {
-		before := map[*instance]uint64{}
+		before := map[*state]uint64{}
 		for _, s := range vmShards() {
-			before[s] = s.alone
+			before[s] = s.window.last
 		}
 		Read(b[:])
 		for _, s := range vmShards() {
-			if s.alone != before[s] {
+			if s.window.last != before[s] {
 				return s
 			}
 		}
 	}
 }
 
-func vmShards() (all []*instance) {
-	shards := defaultReader.fleet.Load().shards
+func vmShards() (all []*state) {
+	shards := defaultReader.shards.Load().states
 	for i := range shards {
 		if s := shards[i].Load(); s != nil {
 			all = append(all, s)

@@ -67,10 +67,10 @@ func runVMGuest(console *io.Writer) error {
 	}
 
 	failed, start := make(chan error), make(chan struct{})
-	var homes []*instance
+	var homes []*state
 	for cpu := range vmCPUs {
 		logs := region.Logs[cpu*len(gens):][:len(gens)]
-		home := vmNewHome(homes, func(home *instance) {
+		home := vmNewHome(homes, func(home *state) {
 			<-start
 			failed <- vmReadForEver(cpu, gens, home, logs, region, large)
 		})

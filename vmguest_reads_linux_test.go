@@ -16,7 +16,7 @@ import (
 )
 
 // vmReadForEver reads from the first generator in a tight loop, and now and then from the others.
-func vmReadForEver(cpu int, gens []vmGenerator, home *instance, logs []*vmring.Log, region *vmring.Region, large bool) error {
+func vmReadForEver(cpu int, gens []vmGenerator, home *state, logs []*vmring.Log, region *vmring.Region, large bool) error {
 	var set unix.CPUSet
 	set.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -35,7 +35,7 @@ func vmReadForEver(cpu int, gens []vmGenerator, home *instance, logs []*vmring.L
 		err := reads[g](b)
 		var own uint64
 		if g == 0 && home != nil {
-			own = home.alone
+			own = home.window.last
 		}
 		logs[g].End(cycles(), own)
 		return err

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestNoByteFromBeforeAnEvent: an event at any reading of the counter in a Read
@@ -62,6 +64,7 @@ func readWithEvent(t *testing.T, kind string, size int, depleted bool, at int) (
 	h.pause = c.detector()
 	h.pause.read = func() uint64 { place(); return c.read() }
 	h.pause.readFenced = h.pause.read
+	h.pause.clock = func() time.Time { return packageInit.clock }
 	h.random = steadyWords()
 	s.onDraw = func(int) {
 		seededAfter = true // drawn after the event, unless it comes in the middle:
@@ -198,18 +201,18 @@ func TestNothingKeptIsLeftInTheSliceAfterAnEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newReaderOn(h)
-	_, f := r.start()
-	f.shards = make([]atomic.Pointer[instance], 1)
+	_, f := r.parts()
+	f.states = make([]atomic.Pointer[state], 1)
 	for name, read := range map[string]readFunc{"Reader": r.Read, "Generator": g.Read} {
 		b := make([]byte, 16)
-		for range keptLen/blockLen*2 + 1 { // into a buffer that nobody folds
+		for range bufferLen/blockLen*2 + 1 { // into a buffer that nobody folds
 			read(b)
 		}
-		s := g.inst.Load()
+		s := g.state()
 		if name == "Reader" {
-			s = f.shards[0].Load()
+			s = f.states[0].Load()
 		}
-		kept := [16]byte(s.kept[s.pos:])
+		kept := [16]byte(s.buffer.out[s.buffer.pos:])
 		if kept == ([16]byte{}) {
 			t.Fatal("nothing is kept")
 		}
@@ -225,5 +228,92 @@ func TestNothingKeptIsLeftInTheSliceAfterAnEvent(t *testing.T) {
 		if [16]byte(b) == kept {
 			t.Errorf("%s: what was kept before the event is in the slice", name)
 		}
+	}
+}
+
+func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
+	for _, size := range []int{16, 1024, 1025, 5000} {
+		w := newWorld(0)
+		r := rested(t, w, 0)
+		w.pauseForEver(r, 50*us)
+		looks, before := w.looks, w.drawn["system"]-w.seeded
+		readN(t, r, size)
+		if over := w.drawn["system"] - w.seeded - before; over < size/blockLen {
+			t.Errorf("Read of %d: no bytes of the system went over it", size)
+		}
+		// Each 1 KiB has eight tries: of draws, and of a look that ends them.
+		if most := (size/maxSmall+2)*(maxTries*8+3*maxSmall/blockLen) + 100; w.looks-looks > most {
+			t.Errorf("Read of %d: %d looks, more than %d", size, w.looks-looks, most)
+		}
+		// The state is not trusted: the next Read starts anew. In a large one what lies
+		// between its parts does.
+		w.jitter = nil
+		seeded, draws := w.seeded, w.drawn["cpu"]
+		readN(t, r, 16)
+		if size <= maxSmall && w.seeded == seeded {
+			t.Errorf("Read of %d: the next one did not seed the state", size)
+		}
+		if w.drawn["cpu"] == draws {
+			t.Errorf("Read of %d: the next one had nothing fresh in it", size)
+		}
+	}
+}
+
+func TestACloneInTheEighthTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, sameSystem := range []bool{false, true} {
+			w := newWorld(0)
+			r := rested(t, w, 0)
+			looks := 0
+			read := func(i, at uint64) []byte {
+				w := w.clone()
+				r := cloneReader(r, w)
+				w.pauseForEver(r, 50*us)
+				w.before = func(look int) {
+					if uint64(look) != at {
+						return
+					}
+					w.counter += i * ms
+					w.cpu = streamOf("cpu", i)
+					if !sameSystem {
+						w.system = streamOf("system", i)
+					}
+				}
+				b := readN(t, r, 16)
+				looks = w.looks
+				w.jitter = nil
+				for range 224 {
+					b = append(b, readN(t, r, 16)...)
+				}
+				return b
+			}
+			read(1, 1<<40)
+			for at := range uint64(looks) {
+				a, b := read(1, at), read(2, at)
+				if equal := equalBlocks(a, b); equal != 0 {
+					t.Errorf("kernel cloned: %v; before look %d of %d: %d blocks are equal", sameSystem, at, looks, equal)
+				}
+			}
+		}
+	})
+}
+
+// A large Read that goes on as small ones has, as a whole, no more tries than another
+// when this seems to be a new clone at every look.
+func TestALargeReadInSmallPartsEndsInEventsWithoutEnd(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	w.pauseForEver(r, 50*us)
+	pid := 0
+	r.conf().host.clones.identity = func() int { pid++; return pid }
+	const most = 40 * maxTries // a Read polls a few times in each try
+	w.before = func(int) {
+		if pid > 10*most {
+			t.Fatalf("%d events, and the Read goes on", pid)
+		}
+	}
+	readN(t, r, 5000)
+	if pid > most {
+		t.Errorf("%d looks at the PID for one Read, want no more than %d", pid, most)
 	}
 }

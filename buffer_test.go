@@ -2,19 +2,10 @@ package rand
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"errors"
 	"testing"
 )
-
-// rested is a reader that has kept output, and its world, after a pause.
-func rested(t *testing.T, w *world, pause uint64) *reader {
-	t.Helper()
-	r := newShardedReader(w.host(), 1)
-	readN(t, r, 16)
-	readN(t, r, 16)
-	w.counter += pause
-	return r
-}
 
 func TestAPauseIsMoreThanTwoMicroseconds(t *testing.T) {
 	// A Read on the quick path looks once, and that takes a step. One tick more than G
@@ -53,7 +44,7 @@ func TestReadingsThatCrossAreNoEvent(t *testing.T) {
 	h := w.host()
 	skew := uint64(0)
 	h.pause.read = func() uint64 { return w.read() - skew }
-	r := newShardedReader(h, 1)
+	r := newPool(h, 1)
 	readN(t, r, 16)
 	exhaust(t, r)
 	readN(t, r, 16)
@@ -75,43 +66,26 @@ func TestReadingsThatCrossAreNoEvent(t *testing.T) {
 func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
 	for _, size := range []int{16, 1024, 5000} {
 		w := newWorld(0)
-		r := newShardedReader(w.host(), 4)
-		o, f := r.start()
-		for i := range f.shards {
-			f.shards[i].Store(newInstance(f.conf))
-			if err := r.shard(i).read(make([]byte, 16), o, 0); err != nil {
-				t.Fatal(err)
-			}
+		r := newPool(w.host(), 4)
+		for i := range 4 {
+			readN(t, r.only(i), 16)
 		}
 		number := r.conf().host.clones.poll()
 		w.counter -= 1000 * ms
-		readFromShard(t, r, 0, size)
+		readN(t, r.only(0), size)
 		if got := r.conf().host.clones.poll(); got != number+1 {
 			t.Errorf("Read of %d: the clone number went from %d to %d", size, number, got)
 		}
 		for i := 1; i < 4; i++ {
 			// Where each was last alone comes again: to the tick, the worst that can be.
-			w.counter = r.shard(i).alone
+			w.counter = r.shard(i).window.last
 			seeded := w.seeded
-			readFromShard(t, r, i, size)
+			readN(t, r.only(i), size)
 			if w.seeded == seeded {
 				t.Errorf("Read of %d: shard %d did not seed itself anew", size, i)
 			}
 		}
 	}
-}
-
-// readFromShard reads from one shard.
-func readFromShard(t *testing.T, r *reader, i, n int) []byte {
-	t.Helper()
-	o, f := r.start()
-	b := make([]byte, n)
-	if s, now := r.shard(i), f.pause.peek(); !s.quick(b, o, now) {
-		if err := s.read(b, o, now); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return b
 }
 
 // A Generator is cloned between its making, its reseeds and its Reads. Where the
@@ -163,16 +137,16 @@ func TestWhatWasHandedOutIsErased(t *testing.T) {
 		for _, n := range []int{1, 16, 100, 1024} {
 			b := readN(t, r, n)
 			s := r.shard(0)
-			if n >= blockLen && bytes.Contains(s.kept[:], b[:blockLen]) {
+			if n >= blockLen && bytes.Contains(s.buffer.out[:], b[:blockLen]) {
 				t.Errorf("pause %d, Read of %d: its bytes are still there", pause, n)
 			}
-			if !bytes.Equal(s.kept[:s.pos], make([]byte, s.pos)) {
+			if !bytes.Equal(s.buffer.out[:s.buffer.pos], make([]byte, s.buffer.pos)) {
 				t.Errorf("pause %d, Read of %d: what is used up is not erased", pause, n)
 			}
 		}
 		s := r.shard(0)
-		s.eraseKept()
-		if !bytes.Equal(s.kept[:], make([]byte, len(s.kept))) || s.salt != (block{}) {
+		s.buffer.erase()
+		if !bytes.Equal(s.buffer.out[:], make([]byte, len(s.buffer.out))) || s.buffer.salt != (block{}) {
 			t.Error("kept output, fold key or salt are not erased")
 		}
 	}
@@ -193,4 +167,126 @@ func TestASaltThatFailsFailsTheRead(t *testing.T) {
 	}
 	s.setFail(nil)
 	readN(t, g, 16)
+}
+
+// A neighbour was restored from the same snapshot: it knows the kept output and the
+// fold key F of its sibling, and sees one block that the sibling made public.
+type neighbour struct {
+	fold cipher.Block
+	kept []block
+}
+
+// attack takes y for the block at i, folded without the second XOR, which gives the
+// salt, and foretells the block at j.
+func (n *neighbour) attack(i int, y block, j int, folded func(x, salt block) block) (salt, next block) {
+	n.fold.Decrypt(salt[:], y[:])
+	xorBlock(salt[:], n.kept[i][:])
+	return salt, folded(n.kept[j], salt)
+}
+
+func (n *neighbour) once(x, salt block) (y block) {
+	xorBlock(x[:], salt[:])
+	n.fold.Encrypt(y[:], x[:])
+	return y
+}
+
+func (n *neighbour) twice(x, salt block) block {
+	y := n.once(x, salt)
+	xorBlock(y[:], salt[:])
+	return y
+}
+
+func TestANeighbourDoesNotLearnTheNextBlock(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	snapshot := r.shard(0).clone(r.conf())
+	n := &neighbour{newAES(snapshot.buffer.key[:]), blocksOf(snapshot.buffer.out[:])}
+	first := snapshot.buffer.pos / blockLen
+
+	// The sibling: restored, so paused, and fed by an instruction that nobody clones.
+	w = w.clone()
+	w.counter += 20 * ms
+	w.cpu = streamOf("cpu", 1)
+	sibling := cloneReader(r, w)
+	public := blocksOf(readN(t, sibling, 16))[0]
+	secret := blocksOf(readN(t, sibling, 64))
+	salt := sibling.shard(0).buffer.salt
+	if sibling.shard(0).buffer.pos != (first+5)*blockLen || !sibling.shard(0).buffer.mixing {
+		t.Fatal("the sibling's Reads were not what this test thinks")
+	}
+
+	// The blocks are what the neighbour thinks, with the salt that it does not know.
+	if n.twice(n.kept[first], salt) != public || n.twice(n.kept[first+1], salt) != secret[0] {
+		t.Fatal("the fold is not the one that this test attacks")
+	}
+	t.Run("as built the attack fails", func(t *testing.T) {
+		for _, guess := range []func(x, salt block) block{n.once, n.twice} {
+			for i := first - 2; i < len(n.kept); i++ { // whichever block it takes the public one for
+				got, next := n.attack(i, public, first+1, guess)
+				if got == salt {
+					t.Error("the neighbour has the salt")
+				}
+				if equalBlocks(next[:], flat(secret)) != 0 {
+					t.Error("the neighbour has foretold a block")
+				}
+			}
+		}
+	})
+	t.Run("without the second XOR it succeeds", func(t *testing.T) {
+		got, next := n.attack(first, n.once(n.kept[first], salt), first+1, n.once)
+		if got != salt {
+			t.Error("the neighbour does not have the salt")
+		}
+		if next != n.once(n.kept[first+1], salt) {
+			t.Error("the neighbour has not foretold the next block")
+		}
+	})
+	t.Run("both halves of the salt are fresh", func(t *testing.T) {
+		// With one word it would be found in 2^64 tries.
+		for i, was := range [2]block{snapshot.buffer.salt, {}} {
+			if block8(salt[:8]) == block8(was[:8]) || block8(salt[8:]) == block8(was[8:]) {
+				t.Errorf("%d: a half of the salt is what it was", i)
+			}
+		}
+	})
+	t.Run("the refill takes the salt along", func(t *testing.T) {
+		// The kernel may be a clone, too: then what the instruction gave is all there is. Two
+		// states that differ in the salt alone must part.
+		a, b := cloneReader(sibling, w.clone()), cloneReader(sibling, w.clone())
+		b.shard(0).buffer.salt[0] ^= 1
+		a.shard(0).buffer.pos, b.shard(0).buffer.pos = bufferLen, bufferLen
+		if equalBlocks(readN(t, a, 1024), readN(t, b, 1024)) != 0 {
+			t.Error("the salt does not go into the state")
+		}
+	})
+}
+
+// The limit that docs/pause.md names: without an instruction and with a cloned kernel
+// the salt is the kernel's bytes and the counter, and the neighbour can try.
+func TestWithoutAnInstructionTheNeighbourCanTry(t *testing.T) {
+	w := newWorld(0)
+	w.cpu, w.step = nil, 100
+	r := rested(t, w, 0)
+	restored := func(pause uint64) []byte {
+		w := w.clone()
+		w.counter += pause
+		return readN(t, cloneReader(r, w), 64)
+	}
+	secret := restored(20*ms + 1234)
+	found := false
+	for guess := uint64(20 * ms); guess < 20*ms+2000 && !found; guess++ {
+		found = equalBlocks(secret, restored(guess)) == 4
+	}
+	if !found {
+		t.Error("the blocks are not those of any counter value: then docs/pause.md says too little")
+	}
+}
+
+func block8(b []byte) [8]byte { return [8]byte(b) }
+
+func flat(blocks []block) (b []byte) {
+	for _, x := range blocks {
+		b = append(b, x[:]...)
+	}
+	return b
 }

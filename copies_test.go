@@ -1,0 +1,289 @@
+package rand
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+)
+
+// A scene is a generator at some point of its life, and the length of the Read in
+// which it is cloned.
+type scene struct {
+	name    string
+	prelude func(t *testing.T, r *pool, w *world)
+	ask     []int
+}
+
+var scenes = []scene{
+	{"first use", func(*testing.T, *pool, *world) {}, []int{16, 1024, 1025, 68<<10 + 16}},
+	{"kept output", func(t *testing.T, r *pool, w *world) { readN(t, r, 16) }, []int{16, 40, 1024, 1025, 5000, 64<<10 + 16}},
+	{"folding", func(t *testing.T, r *pool, w *world) {
+		readN(t, r, 16)
+		w.counter += ms
+		readN(t, r, 16)
+	}, []int{16, 1024, 1025, 64<<10 + 16}},
+	{"refill", func(t *testing.T, r *pool, w *world) {
+		for range 3 { // the first block of all is folded, and so the first buffer
+			exhaust(t, r)
+		}
+	}, []int{16, 1024, 5000}},
+	{"refill while folding", func(t *testing.T, r *pool, w *world) {
+		readN(t, r, 16)
+		w.counter += ms
+		exhaust(t, r)
+	}, []int{16, 1024, 5000}},
+	{"reseed due", func(t *testing.T, r *pool, w *world) {
+		r.conf().interval = 1
+		exhaust(t, r)
+		exhaust(t, r)
+	}, []int{16, 5000}},
+	{"after Reseed", func(t *testing.T, r *pool, w *world) {
+		readN(t, r, 16)
+		if err := r.reseed([]byte("here")); err != nil {
+			t.Fatal(err)
+		}
+	}, []int{16, 5000}},
+	{"after Deplete", func(t *testing.T, r *pool, w *world) {
+		readN(t, r, 16)
+		r.deplete()
+	}, []int{16, 5000}},
+	{"prediction resistance", func(t *testing.T, r *pool, w *world) {
+		readN(t, r, 16)
+		r.resist(true)
+	}, []int{16, 5000}},
+}
+
+// An outcome is what a clone has read.
+type outcome struct {
+	inFlight bool   // the clone fell into the first Read
+	asked    []byte // what that Read returned
+	finished int    // blocks of it that had been checked before the clone: those may be equal
+	later    []byte // what the Reads after it returned
+	looks    int    // of the first Read
+}
+
+// fresh is what must be this clone's alone.
+func (o *outcome) fresh() []byte {
+	if !o.inFlight {
+		return o.later
+	}
+	return append(bytes.Clone(o.asked[o.finished*blockLen:]), o.later...)
+}
+
+// readAsClone lets clone i of r read n bytes; it is cloned before look number at.
+func (m *machine) readAsClone(t *testing.T, r *pool, w *world, i, at, n int) *outcome {
+	t.Helper()
+	w = w.clone()
+	r = cloneReader(r, w)
+	o := &outcome{asked: make([]byte, n)}
+	restored := false
+	w.before = func(look int) {
+		if look == at {
+			m.restore(r, w, i)
+			restored = true
+		}
+	}
+	if n > maxSmall {
+		w.reading = func() {
+			if !restored {
+				o.finished = filled(o.asked)
+			}
+		}
+	}
+	if _, err := r.Read(o.asked); err != nil {
+		t.Fatal(err)
+	}
+	w.reading = nil
+	o.inFlight, o.looks = restored, w.looks
+	for _, n := range []int{16, 16, 48, 16, 1024, 16, 1500, 16, 16} {
+		o.later = append(o.later, readN(t, r, n)...)
+	}
+	if !restored {
+		t.Fatalf("the Reads looked %d times at their machine and not %d times", w.looks, at)
+	}
+	return o
+}
+
+// clonePoints calls check with the outcomes of two clones for the points of the
+// Read, the one after its end included.
+func (m *machine) clonePoints(t *testing.T, sc *scene, n int, off bool, check func(at int, a, b *outcome)) {
+	t.Helper()
+	w := m.world()
+	r := newPool(w.host(), 1)
+	if off {
+		r.conf().host.pause.switchOff()
+	}
+	sc.prelude(t, r, w)
+	for _, at := range pointsOf(r, w, n) {
+		check(at, m.readAsClone(t, r, w, 0, at, n), m.readAsClone(t, r, w, 1, at, n))
+	}
+}
+
+// pointsOf returns the looks before which a Read is to be cloned, and the first after
+// it: all of them, but of a long row of readings its ends and its middle, and of an
+// emulator's hundreds a few dozen.
+func pointsOf(r *pool, w *world, n int) (points []int) {
+	w = w.clone()
+	r = cloneReader(r, w)
+	var row []int
+	endRow := func() {
+		if len(row) > 7 {
+			row = append(append(append([]int{}, row[:3]...), row[len(row)/2]), row[len(row)-3:]...)
+		}
+		points, row = append(points, row...), nil
+	}
+	w.reading = func() { row = append(row, w.last) }
+	w.before = func(look int) {
+		if len(row) > 0 && row[len(row)-1] < look-1 {
+			endRow() // what lies in between is no reading
+			points = append(points, look-1)
+		}
+	}
+	r.Read(make([]byte, n))
+	endRow()
+	if most := 24; len(points) > most {
+		for i := range most / 2 {
+			points[most/2+i] = points[most/2+i*(len(points)-most/2)/(most/2)]
+		}
+		points = points[:most]
+	}
+	return append(points, w.looks)
+}
+
+// switchOff makes no time long enough for a pause.
+func (p *pauseDetector) switchOff() {
+	l := p.limits.Load()
+	l.g, l.zero = ^uint64(0), 0
+	l.allowance.Store(l.g)
+}
+
+func TestNoBlockIsEqualWhereverAReadIsCloned(t *testing.T) {
+	for _, m := range machines {
+		inBubble(t, m.name, func(t *testing.T) {
+			points := 0
+			for _, sc := range scenes {
+				for _, n := range sc.ask {
+					if m.forEver && n > 5000 {
+						continue // each KiB of it is one more of the same
+					}
+					m.clonePoints(t, &sc, n, false, func(at int, a, b *outcome) {
+						points++
+						if equal := equalBlocks(a.fresh(), b.fresh()); equal != 0 {
+							t.Errorf("%s, Read of %d: cloned before look %d of %d: %d blocks are equal (in flight: %v)",
+								sc.name, n, at, a.looks, equal, a.inFlight)
+						}
+					})
+				}
+			}
+			t.Logf("%d points", points)
+		})
+	}
+}
+
+func TestWithoutTheDetectorBlocksAreEqual(t *testing.T) {
+	m := machines[0] // whose clones differ in instruction and kernel
+	for _, sc := range scenes {
+		if sc.name == "prediction resistance" {
+			continue // nothing is kept
+		}
+		for _, n := range sc.ask {
+			inBubble(t, fmt.Sprint(sc.name, " ", n), func(t *testing.T) {
+				equal := 0
+				m.clonePoints(t, &sc, n, true, func(at int, a, b *outcome) {
+					equal += equalBlocks(a.fresh(), b.fresh())
+				})
+				if equal == 0 {
+					t.Error("no block is equal: the test above could not fail")
+				}
+			})
+		}
+	}
+}
+
+// inBubble runs a test whose clock stands still, since what an unseeded state does
+// with the time of day would tell two copies apart before they are clones.
+func inBubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
+// A fleet of clones of one generator, each with a pause of its own. The first 16
+// bytes of all must differ. That of n values of 128 random bits two are equal has
+// the probability n^2 / 2^129: 1.5e-27 for a million.
+func TestFleetOfClones(t *testing.T) {
+	clones := 1_000_000
+	if testing.Short() || raceEnabled {
+		clones = 20_000
+	}
+	tests := []struct {
+		name    string
+		cpu     bool // the random instruction gives each its own
+		pause   bool
+		collide bool
+	}{
+		{"with an instruction, kernel cloned", true, true, false},
+		{"with the counter alone, kernel cloned", false, true, false},
+		{"without a pause and entropy", false, false, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(0)
+				if !tt.cpu {
+					// A turn of the burst takes long here, so that there are few: the million would
+					// spend 16 s in it.
+					w.cpu, w.step = nil, 500
+				}
+				r := rested(t, w, 0)
+				if !tt.pause {
+					w.step = 1
+				}
+				s := r.shard(0)
+				kernel, err := w.system.MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				// One clone after the other, in the same memory.
+				clone := *w
+				h := &host{clones: r.conf().host.clones, system: &clone, pause: &pauseDetector{read: clone.read, readFenced: clone.read, clock: clone.clock}}
+				h.pause.since.Store(r.conf().host.pause.since.Load())
+				h.pause.limits.Store(r.conf().host.pause.limits.Load())
+				if tt.cpu {
+					h.random = inPairs(clone.random) // one for all, as nobody clones a CPU
+				}
+				one := newPool(h, 1)
+				readN(t, one, 0)
+				c := one.shard(0)
+				first := make([]block, clones)
+				for i := range first {
+					clone.counter = w.counter
+					clone.system.UnmarshalBinary(kernel)
+					if tt.pause {
+						clone.counter += 20*ms + uint64(i)
+					}
+					s.cloneTo(c, c.conf)
+					if _, err := one.Read(first[i][:]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := collisions(first); (got != 0) != tt.collide {
+					t.Errorf("%d of %d clones have another one's first block", got, clones)
+				} else {
+					t.Logf("%d of %d clones have another one's first block", got, clones)
+				}
+			})
+		})
+	}
+}
+
+// collisions counts the blocks that are like another one.
+func collisions(b []block) (n int) {
+	slices.SortFunc(b, func(x, y block) int { return bytes.Compare(x[:], y[:]) })
+	for i := 1; i < len(b); i++ {
+		if b[i] == b[i-1] {
+			n++
+		}
+	}
+	return n
+}

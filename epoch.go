@@ -1,0 +1,47 @@
+package rand
+
+import "sync/atomic"
+
+// An epoch is what Reseed, Deplete and SetPredictionResistance have asked for so far.
+// It is immutable: who asks for more swaps in the next one. A state that was seeded
+// in an epoch of another id is reseeded before its next use.
+type epoch struct {
+	id      uint64        // starts at 1
+	resist  bool          // prediction resistance
+	chained bool          // something is in the chain
+	chain   [seedLen]byte // all personalizations of Reseed; for the default Reader also the entropy drawn with them
+}
+
+// chainOn returns the epoch after e, whose chain is derived from e's chain and the
+// inputs.
+func (e *epoch) chainOn(input ...[]byte) *epoch {
+	next := &epoch{id: e.id + 1, resist: e.resist, chained: true}
+	df := new(derivation)
+	df.derive(&next.chain, append([][]byte{e.chain[:]}, input...)...)
+	return next
+}
+
+// depleted returns the epoch after e, in which nothing else is asked for.
+func (e *epoch) depleted() *epoch {
+	next := *e
+	next.id++
+	return &next
+}
+
+// resisting returns e with prediction resistance on or off. The id stays: to switch is
+// no reason to reseed.
+func (e *epoch) resisting(enabled bool) *epoch {
+	if e.resist == enabled {
+		return e
+	}
+	next := *e
+	next.resist = enabled
+	return &next
+}
+
+// replaceEpoch swaps in what next makes of the epoch that is there.
+func replaceEpoch(at *atomic.Pointer[epoch], next func(e *epoch) *epoch) {
+	for e := at.Load(); !at.CompareAndSwap(e, next(e)); {
+		e = at.Load()
+	}
+}

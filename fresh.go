@@ -1,0 +1,144 @@
+package rand
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
+
+const (
+	cpuRandomTries = 20 // of two words; Intel DRNG guide, 5.2.1: 10 of one
+	cpuInputLen    = 32 // what the CPU's random instruction adds to a seeding
+
+	// Without a random instruction the counter is absorbed for 1/64 of the pause, for 8 x
+	// pauseTime = 16 us at most.
+	burstShare = 64
+	burstTimes = 8
+	maxBurst   = 1 << 12 // turns, for a counter that stands still
+)
+
+// fresh brings 16 bytes into salt that no clone has which was made before the last
+// reading of w: from the CPU's random instruction, or else from the operating system
+// with the counter or the clock absorbed into them. It opens w at that reading, and
+// reports in w whether it saw a pause on the way. in is memory for bytes on their way.
+//
+// Where ready is true the operating system is not waited for.
+func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bool, in []byte) error {
+	if lim != nil {
+		w.restart(lim)
+	}
+	x, y, cpu := h.draw()
+	if cpu {
+		xorWords(salt[:], x, y^w.last)
+		if lim != nil {
+			return nil
+		}
+	}
+	in = in[:blockLen]
+	defer clear(in)
+	if ready && h.ready != nil {
+		if !h.ready(in) {
+			clear(in)
+		}
+	} else if err := readEntropy(h.system, in); err != nil {
+		w.close()
+		return err
+	}
+	xorBlock(salt[:], in)
+	switch {
+	case cpu:
+	case lim == nil:
+		h.absorbClock(salt)
+	default:
+		h.burst(salt, w, lim)
+	}
+	return nil
+}
+
+// burst absorbs the counter into salt again and again, for as long as the pause makes it
+// worth while: R = AES(R XOR reading). It tells clones apart whose kernels gave them the
+// same bytes. Each turn is checked, since a clone in the middle has what was absorbed
+// before it. The key is the public one of the derivation function: what is needed of
+// the cipher is a permutation that mixes.
+func (h *host) burst(salt *[blockLen]byte, w *window, lim *pauseLimits) {
+	budget := min(uint64(float64(lim.rate)*burstTimes*pauseTime.Seconds()), w.gap/burstShare)
+	h.look(w, lim.allowance.Load()) // ends what the system's bytes took
+	begun := w.last
+	for range maxBurst {
+		h.absorb(salt, w.last)
+		if !h.look(w, lim.allowance.Load()) || w.last-begun >= budget {
+			return
+		}
+	}
+	w.close()
+}
+
+// absorbClock is one turn of the burst with the clock, where no counter is usable: it
+// shows other times in clones whose kernels gave them the same bytes.
+func (h *host) absorbClock(salt *[blockLen]byte) {
+	h.absorb(salt, uint64(h.pause.time().Sub(packageInit.clock)))
+}
+
+func (h *host) absorb(salt *[blockLen]byte, reading uint64) {
+	xorWords(salt[:], reading, 0)
+	derivationCipher().Encrypt(salt[:], salt[:])
+}
+
+// widen measures what a salt and a block take on this machine.
+func (h *host) widen(lim *pauseLimits, ready bool) {
+	var salt [blockLen]byte
+	in := make([]byte, blockLen)
+	h.pause.widen(lim, func() {
+		if _, _, ok := h.draw(); !ok && !ready {
+			_ = readEntropy(h.system, in) // for its time only
+		}
+		h.absorb(&salt, 0)
+	})
+	clear(in)
+}
+
+// draw asks the CPU for two random words. Where it has no random instruction, or
+// one that is stuck, as some are after a resume (all ones, or the same again
+// and again), ok is false.
+func (h *host) draw() (x, y uint64, ok bool) {
+	if h.random == nil {
+		return 0, 0, false
+	}
+	for range cpuRandomTries {
+		if x, y, ok := h.random(); ok {
+			return x, y, x != y && notStuck(x) && notStuck(y)
+		}
+	}
+	return 0, 0, false
+}
+
+func notStuck(x uint64) bool { return x != 0 && x != ^uint64(0) }
+
+// cpuInput appends cpuInputLen bytes of the CPU's random instruction, or fewer where
+// there is none or it is stuck.
+func (h *host) cpuInput(b []byte) []byte {
+	for range cpuInputLen / 16 {
+		if x, y, ok := h.draw(); ok {
+			b = binary.LittleEndian.AppendUint64(b, x)
+			b = binary.LittleEndian.AppendUint64(b, y)
+		}
+	}
+	return b
+}
+
+// eventInput appends what tells this instance from others after an event: the process
+// ID, the clocks, the counter and what the signal pages say. None of it is secret.
+func (h *host) eventInput(b []byte) []byte {
+	now := h.pause.time()
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.clones.identity()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(now.UnixNano()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(now.Sub(packageInit.clock)))
+	if h.pause.usable() != nil {
+		b = binary.LittleEndian.AppendUint64(b, h.pause.nowFenced())
+	}
+	for _, sig := range h.clones.look().signals {
+		for i := range sig.memory {
+			b = binary.LittleEndian.AppendUint64(b, atomic.LoadUint64(&sig.memory[i]))
+		}
+	}
+	return b
+}

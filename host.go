@@ -1,0 +1,94 @@
+package rand
+
+import (
+	cryptorand "crypto/rand"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// cryptoReader is crypto/rand's Reader as it was before anybody could put ours in
+// its place: the system source must not come back to us.
+var cryptoReader = cryptorand.Reader
+
+// A host is what a generator sees of the machine that it runs on. There is one for
+// all generators of the process; tests make others.
+type host struct {
+	clones *cloneWatch
+	pause  *pauseDetector
+	random func() (x, y uint64, ok bool) // the CPU's random instruction, twice; nil where there is none
+
+	// The operating system's generator, asked in three ways: by Reads, which has to be
+	// fast; where its failure must be an error; and without waiting, by those who may run
+	// before it is seeded. Tests replace system alone; the others are nil then.
+	system io.Reader
+	strict func(b []byte) error
+	ready  func(b []byte) (ok bool)
+}
+
+func newHost() *host {
+	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: cryptoReader, strict: systemStrict, ready: systemReady}
+	if hasCPURandom() {
+		h.random = cpuRandom
+	}
+	return h
+}
+
+// thisHost is made at first use.
+func thisHost() *host {
+	if h := sharedHost.Load(); h != nil {
+		return h
+	}
+	sharedHost.CompareAndSwap(nil, newHost())
+	return sharedHost.Load()
+}
+
+var sharedHost atomic.Pointer[host]
+
+// look takes a reading of the counter for w, and reports whether w is open and less than
+// limit ticks have passed since the reading before.
+func (h *host) look(w *window, limit uint64) bool {
+	now := h.pause.now()
+	if now < w.last {
+		// Unfenced readings on two CPUs can cross. A fenced one that still lies before the
+		// other means that the counter was set back: all generators have to hear of it.
+		if now = h.pause.nowFenced(); now < w.last {
+			h.clones.bump()
+			h.recheck()
+		}
+	}
+	return w.pass(now, limit)
+}
+
+// recheck looks at what changes rarely, and never without a long pause.
+func (h *host) recheck() {
+	h.clones.recheck()
+	h.pause.verify()
+}
+
+// readEntropy is io.ReadFull that does not wait for ever for a source that
+// returns nothing, and does not believe one that claims more than was asked for.
+func readEntropy(r io.Reader, b []byte) error {
+	empty := 0
+	for got := 0; got < len(b); {
+		n, err := r.Read(b[got:])
+		if n < 0 || n > len(b)-got {
+			return fmt.Errorf("%w: a Read of %d bytes returned %d", ErrEntropy, len(b)-got, n)
+		}
+		if got += n; got == len(b) {
+			return nil
+		}
+		if err == io.EOF && got > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty == 100 && err == nil {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrEntropy, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package rand
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// A pool is the states that Reads are served from: some for the default Reader, so that
+// goroutines on all CPUs find one that is free, and one for a Generator.
+//
+// The states belong to a number of forks. A child of fork has other states than its
+// parent: those of the parent may be locked for ever, half changed, or wiped.
+type pool struct {
+	epoch  atomic.Pointer[epoch]
+	shards atomic.Pointer[shards]
+}
+
+// shards is the states of a pool; each is made when it is first needed.
+type shards struct {
+	conf   *config
+	clones *cloneWatch
+	pause  *pauseDetector
+	forks  uint64                  // how many were known when it was made
+	states []atomic.Pointer[state] // a power of two of them
+}
+
+func newShards(c *config, forks uint64, n int) *shards {
+	return &shards{c, c.host.clones, c.host.pause, forks, make([]atomic.Pointer[state], n)}
+}
+
+// set makes n states of c the pool's, in its first epoch.
+func (p *pool) set(c *config, first *epoch, n int) {
+	p.epoch.CompareAndSwap(nil, first)
+	p.shards.CompareAndSwap(nil, newShards(c, c.forks, n))
+}
+
+// read fills b and returns len(b), or returns an error and leaves b cleared; with must it
+// crashes the program instead. A nil pool stands for the Reader that took the place of
+// the default one.
+func (p *pool) read(b []byte, must bool) (n int, err error) {
+	if p == nil {
+		return readReplaced(b)
+	}
+	e, sh := p.epoch.Load(), p.shards.Load()
+	if sh == nil {
+		p.start()
+		e, sh = p.epoch.Load(), p.shards.Load()
+	}
+	// Goroutines are told apart by where their stacks are: 2 KiB is the smallest. The
+	// address is a number here, and nothing is read through it.
+	var here byte
+	home := uint64(uintptr(unsafe.Pointer(&here))) >> 11 * 0x9E3779B97F4A7C15 >> 32
+	s := sh.states[home&uint64(len(sh.states)-1)].Load()
+	var now uint64
+	if sh.pause.usual.Load() {
+		now = cycles()
+	} else {
+		now = sh.pause.peek()
+	}
+	if s == nil || !s.lock.tryLock() {
+		s = p.acquire(home)
+		now = sh.pause.peek() // to wait for a lock may take long enough for a clone
+	}
+	if !s.serves(len(b), e, now) {
+		return p.readFrom(s, b, now, must)
+	}
+	s.window.last = now
+	if len(b) > maxShort {
+		if s.hand(b) {
+			return len(b), nil
+		}
+	} else {
+		// The copy is made outside of the lock, in case that b cannot be written to.
+		var room [maxShort]byte
+		s.buffer.takeShort(&room, len(b))
+		ok := sh.clones.still(s.generation)
+		s.lock.unlock()
+		if ok {
+			copy(b, room[:])
+		}
+		clear(room[:])
+		if ok {
+			return len(b), nil
+		}
+	}
+	return p.readFrom(p.acquire(home), b, 0, must) // an event
+}
+
+// readFrom is read from a state that is locked, and gives the lock back.
+func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err error) {
+	defer s.release()
+	if s.forks != s.host.clones.current().forks {
+		return p.read(b, must) // with another state: this one was left behind, and stays locked so long
+	}
+	if err := s.read(b, p.epoch.Load(), now); err != nil {
+		if must {
+			crash(err)
+		}
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// acquire returns a state with its lock held: the home shard if it is free, or else the
+// next. It waits for those who read, but not for those whom a fork has left behind in
+// the parent.
+func (p *pool) acquire(home uint64) *state {
+	for try := 0; ; try++ {
+		sh := p.current()
+		for i := range sh.states {
+			slot := &sh.states[(home+uint64(i))&uint64(len(sh.states)-1)]
+			s := slot.Load()
+			if s == nil {
+				slot.CompareAndSwap(nil, newState(sh.conf, sh.forks))
+				s = slot.Load()
+			}
+			if s.lock.tryLock() {
+				return s
+			}
+		}
+		backOff(try)
+	}
+}
+
+// current returns the states of the forks that are known. It looks for new ones.
+func (p *pool) current() *shards {
+	for {
+		sh := p.shards.Load()
+		forks := sh.clones.current().forks
+		if sh.forks >= forks {
+			return sh
+		}
+		if p.shards.CompareAndSwap(sh, newShards(sh.conf, forks, len(sh.states))) {
+			sh.retire()
+		}
+	}
+}
+
+// retire wipes the states of before a fork. Those that are locked are left alone: their
+// holders may live, and be in the middle of a seeding.
+func (sh *shards) retire() {
+	for i := range sh.states {
+		if s := sh.states[i].Load(); s != nil && s.lock.tryLock() {
+			*s.secrets = secrets{}
+		}
+	}
+}
