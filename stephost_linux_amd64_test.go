@@ -8,22 +8,24 @@ const (
 	stepSmall = maxSmall                                    // a longer Read is a large one
 )
 
-// stepTimed times the machine's folds. A pause at each of its readings would make it
-// take the machine for one that is slow at a fold.
+// stepTimed times the machine's mixes. A pause at each of its readings would make it
+// take the machine for one that is slow at a mix.
 var stepTimed = (*pauseDetector).widen
 
 // newStepHost is a machine on which nothing tells of a clone but the counter.
 func newStepHost(m *stepMachine, measured bool) *host {
 	h := newHost()
 	h.clones = noDetectors()
-	h.system = streamInMemory() // goes on alike in both copies
+	stream := streamInMemory() // goes on alike in both copies
+	h.system = stream
+	h.strict = func(b []byte) error { return readEntropy(stream, b) }
+	h.ready = func(b []byte) bool { return readEntropy(stream, b) == nil }
 	if m.noRandom {
 		h.random = nil
 	}
 	h.pause = &pauseDetector{clock: stepTime}
 	if measured {
-		l := new(pauseLimits)
-		l.setRate(stepRate)
+		l := limitsAt(stepRate)
 		if m.off {
 			l.g = 1 << 61
 		}
@@ -33,6 +35,9 @@ func newStepHost(m *stepMachine, measured bool) *host {
 	return h
 }
 
+// startMeasure is when the counter's rate begins to be measured.
+func (s *stepSource) startMeasure() { s.host.pause.since.Store(s.host.pause.readMoment()) }
+
 // A stepSource is what is read from: the default Reader's kind, or a Generator.
 type stepSource struct {
 	host    *host
@@ -40,15 +45,15 @@ type stepSource struct {
 	reseed  func([]byte) error
 	deplete func()
 	resist  func()
-	left    func() int // bytes of kept output
+	pool    func() *pool
 }
 
 func newStepReader(h *host) *stepSource {
-	r := oneShard(newReaderOn(h))
+	p := newPool(h, 1)
 	return &stepSource{
-		host: h, read: r.Read, reseed: r.reseed, deplete: r.deplete,
-		resist: func() { setResist(&r.order, true) },
-		left:   func() int { return keptLen - r.shard(0).pos },
+		host: h, read: p.Read, reseed: p.reseed, deplete: p.deplete,
+		resist: func() { p.resist(true) },
+		pool:   func() *pool { return p },
 	}
 }
 
@@ -68,9 +73,11 @@ func newStepGenerator(h *host, cfg *Config) *stepSource {
 		reseed:  func(perso []byte) error { return g.Reseed(perso) },
 		deplete: func() { g.Deplete() },
 		resist:  func() { g.SetPredictionResistance(true) },
-		left:    func() int { return keptLen - g.inst.Load().pos },
+		pool:    func() *pool { return &g.pool },
 	}
 }
 
-// startMeasure is when the counter's rate begins to be measured.
-func (s *stepSource) startMeasure() { s.host.pause.since.Store(s.host.pause.readMoment()) }
+// left is how many bytes of output are kept.
+func (s *stepSource) left() int {
+	return bufferLen - s.pool().shards.Load().states[0].Load().buffer.pos
+}
