@@ -99,7 +99,22 @@ var stepMachines = []stepMachine{
 //
 //	go test -run TestEveryInstruction -v -timeout 0 -step.exhaustive
 //
-// MUTANTS
+// Each of these faults was put in once, and the test was red in the scenes named, among others:
+//
+//	the fast path notes a second reading, from behind its check          kept
+//	a look at the counter does                                           after a pause, 8 KiB
+//	a mix ends with a reading of its own                                 after a pause, mixing on
+//	a salt counts from a reading behind its draw                         after a pause
+//	the fresh bytes of a seeding do                                      first use
+//	a burst does not check its turns                                     no random: after a pause
+//	the step of a large Read is checked before it is made                8 KiB
+//	a mix is not checked at its end                                      after a pause
+//
+// These were in the package, or nearly, and this is how they were found:
+//
+//	a mix that is tried again counts from the Read's first reading       after a pause: 132 readings, not 3
+//	the last resort does not absorb the counter                          pauses without end, no random
+//	the window stays open when a mixing buffer is erased                 prediction resistance
 func TestEveryInstruction(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs thousands of instructions for each of ours")
