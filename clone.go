@@ -12,6 +12,8 @@ type cloneWatch struct {
 	last atomic.Pointer[generation]
 	arms atomic.Uint64 // how often the fork page was armed
 
+	hooks cloneHooks // of OnClone
+
 	// What to watch, fixed before the first use. Tests name memory of their own.
 	forkPage   func() (page *uint64, why string)
 	wipeOnFork func(page *uint64) (why string) // advises the page again
@@ -80,6 +82,13 @@ func (w *cloneWatch) poll() uint64 {
 	return w.number()
 }
 
+// pollID is poll, and looks at the process ID although there is a page.
+func (w *cloneWatch) pollID() {
+	if g := w.last.Load(); g == nil || g.pid != w.identity() {
+		w.look()
+	}
+}
+
 // current is the generation behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *generation {
 	w.poll()
@@ -104,7 +113,9 @@ func (w *cloneWatch) step(change func(next *generation)) {
 	next := *g
 	next.number++
 	change(&next)
-	w.last.CompareAndSwap(g, &next) // where this fails somebody else has moved it
+	if w.last.CompareAndSwap(g, &next) { // or else somebody else has moved it
+		w.hooks.tell(next.number)
+	}
 }
 
 // recheck looks at what a restore may have changed unseen. The process ID is compared,
@@ -112,10 +123,8 @@ func (w *cloneWatch) step(change func(next *generation)) {
 // before 4.2) restore it without its advice. Where that fails the process ID is looked
 // at in each poll from then on.
 func (w *cloneWatch) recheck() {
+	w.pollID()
 	g := w.last.Load()
-	if g == nil || g.pid != w.identity() {
-		g = w.look()
-	}
 	if g.page == nil || w.wipeOnFork == nil {
 		return
 	}
@@ -138,6 +147,7 @@ func (w *cloneWatch) look() *generation {
 			return g
 		}
 		if w.last.CompareAndSwap(g, next) {
+			w.hooks.tell(next.number)
 			return next
 		}
 	}

@@ -3,6 +3,7 @@ package rand
 import (
 	"bytes"
 	"fmt"
+	mathrand "math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,9 @@ func (m *machine) clonePoints(t *testing.T, sc *scene, n int, off bool, check fu
 	t.Helper()
 	w := m.world()
 	r := newPool(w.host(), 1)
+	if m.own {
+		r.conf().entropy = streamOf("own", 0)
+	}
 	if off {
 		r.conf().host.pause.switchOff()
 	}
@@ -160,7 +164,12 @@ func (p *pauseDetector) switchOff() {
 }
 
 func TestNoBlockIsEqualWhereverAReadIsCloned(t *testing.T) {
+	all := slices.Clone(machines)
 	for _, m := range machines {
+		m.name, m.own = m.name+", Entropy cloned", true
+		all = append(all, m)
+	}
+	for _, m := range all {
 		inBubble(t, m.name, func(t *testing.T) {
 			points := 0
 			for _, sc := range scenes {
@@ -247,7 +256,7 @@ func TestFleetOfClones(t *testing.T) {
 				// One clone after the other, in the same memory.
 				clone := *w
 				h := &host{clones: r.conf().host.clones, system: &clone, pause: &pauseDetector{read: clone.read, readFenced: clone.read, clock: clone.clock}}
-				h.pause.since.Store(r.conf().host.pause.since.Load())
+				h.pause.since = r.conf().host.pause.since
 				h.pause.limits.Store(r.conf().host.pause.limits.Load())
 				if tt.cpu {
 					h.random = inPairs(clone.random) // one for all, as nobody clones a CPU
@@ -286,4 +295,178 @@ func collisions(b []block) (n int) {
 		}
 	}
 	return n
+}
+
+// TestTwoCopies restores one state twice, at random, in all the ways that there are:
+// between Reads, between the reading of the counter and the lock, at any look of a Read,
+// at another look in each copy; on machines with and without a random instruction, with
+// a kernel that is a clone or not, with an Entropy of its own or not, at 1 GHz and at 25 MHz, with a counter that goes on or
+// is set back; with Reseed, Deplete and prediction resistance in between. No block is in
+// both copies, and none comes twice in one.
+func TestTwoCopies(t *testing.T) {
+	rounds := uint64(3000)
+	if testing.Short() || raceEnabled {
+		rounds = 400
+	}
+	for seed := range rounds {
+		if equal, what := newTwoCopies(t, seed, false).run(); equal != 0 {
+			t.Errorf("seed %d, %s: %d blocks are equal", seed, what, equal)
+		}
+	}
+}
+
+func TestTwoCopiesAreEqualWithoutTheDetector(t *testing.T) {
+	for seed := range uint64(400) {
+		if equal, _ := newTwoCopies(t, seed, true).run(); equal != 0 {
+			return
+		}
+	}
+	t.Error("no block was equal: the test above could not fail")
+}
+
+// twoCopies is one round of TestTwoCopies.
+type twoCopies struct {
+	t          *testing.T
+	rng        *mathrand.Rand
+	seed       uint64
+	w          *world
+	p          *pool
+	unit       uint64 // ticks of a microsecond
+	sameKernel bool
+	jumps      [2]uint64 // of the counter, in each copy
+}
+
+func newTwoCopies(t *testing.T, seed uint64, off bool) *twoCopies {
+	c := &twoCopies{t: t, seed: seed, rng: mathrand.New(mathrand.NewPCG(seed, 7)), w: newWorld(seed), unit: us}
+	c.w.step = []uint64{5, 20, 100, 700}[c.rng.IntN(4)]
+	fine := uint64(1)
+	if c.rng.IntN(3) == 0 {
+		c.unit, c.w.rate, c.w.step = 25, 25e6, uint64(1+c.rng.IntN(2))
+		fine = 0
+		if c.rng.IntN(2) == 0 {
+			c.w.jitter = func() uint64 { return 0 }
+		}
+	}
+	if c.rng.IntN(3) == 0 {
+		c.w.cpu = nil
+	}
+	c.sameKernel = c.rng.IntN(2) == 0
+	h := c.w.host()
+	h.pause.limits.Load().zero = fine
+	if off {
+		h.pause.switchOff()
+	}
+	c.p = newPool(h, 2)
+	if c.rng.IntN(3) == 0 { // as a Generator with an Entropy that is cloned, too
+		c.p.conf().entropy = streamOf("own", seed)
+	}
+	if c.rng.IntN(3) == 0 {
+		c.p.conf().interval = uint64(1 + c.rng.IntN(4))
+	}
+	c.jumps[0] = uint64(2+c.rng.IntN(5))*c.unit + 1 + uint64(c.rng.IntN(int(c.unit)))
+	c.jumps[1] = c.jumps[0]
+	// Where the counter alone tells the copies apart, it has to differ.
+	if c.rng.IntN(2) == 0 || c.w.cpu == nil && c.sameKernel {
+		c.jumps[1] += 1 + uint64(c.rng.IntN(3000))*c.unit
+	}
+	if c.rng.IntN(4) == 0 {
+		for i := range c.jumps {
+			c.jumps[i] -= 1_000_000 * c.unit
+		}
+	}
+	return c
+}
+
+var twoCopiesSizes = []int{16, 16, 16, 48, 160, 1024, 1024, 1040, 4096, 5008, 66560}
+
+// step is a Read from one of the shards, and what else happens now and then.
+func (c *twoCopies) step(rng *mathrand.Rand, p *pool, w *world) []byte {
+	switch rng.IntN(40) {
+	case 0:
+		p.deplete()
+	case 1:
+		if err := p.reseed([]byte("x")); err != nil {
+			c.t.Fatal(err)
+		}
+	case 2:
+		p.resist(rng.IntN(2) == 0)
+	}
+	switch rng.IntN(6) {
+	case 0:
+		w.counter += uint64(rng.IntN(4)) * c.unit
+	case 1:
+		w.counter += uint64(rng.IntN(100)) * c.unit
+	}
+	return readN(c.t, p.only(rng.IntN(2)), twoCopiesSizes[rng.IntN(len(twoCopiesSizes))])
+}
+
+func (c *twoCopies) run() (equal int, what string) {
+	for range c.rng.IntN(12) {
+		c.step(c.rng, c.p, c.w)
+	}
+	shard, size := c.rng.IntN(2), twoCopiesSizes[c.rng.IntN(len(twoCopiesSizes))]
+	kind := c.rng.IntN(4)
+	at := [2]int{c.rng.IntN(12), 0}
+	if at[1] = at[0]; kind == 3 {
+		at[1] += 1 + c.rng.IntN(8)
+	}
+	what = fmt.Sprintf("kind %d, at %d, %d bytes, jumps %d, step %d, instruction %v, kernel cloned %v",
+		kind, at, size, c.jumps, c.w.step, c.w.cpu != nil, c.sameKernel)
+	var inFlight, later [2][]byte
+	for i := range 2 {
+		w := c.w.clone()
+		p := cloneReader(c.p, w)
+		rng := mathrand.New(mathrand.NewPCG(c.seed, uint64(100+i)))
+		restore := func() {
+			w.counter += c.jumps[i]
+			if w.cpu != nil {
+				w.cpu = streamOf("cpu", uint64(i)+1)
+			}
+			if !c.sameKernel {
+				w.system = streamOf("system", uint64(i)+1)
+			}
+		}
+		more := func(n int) {
+			for range n {
+				later[i] = append(later[i], c.step(rng, p, w)...)
+			}
+		}
+		restored := kind == 0
+		switch kind {
+		case 0: // between Reads
+			restore()
+		case 1: // between the reading and the lock; others read before the lock is taken
+			w.reading = func() {
+				w.reading = nil
+				restored = true
+				restore()
+				more(rng.IntN(5))
+			}
+		default: // at a look
+			w.before = func(look int) {
+				if look == at[i] {
+					restored = true
+					restore()
+				}
+			}
+		}
+		if kind != 0 {
+			inFlight[i] = readN(c.t, p.only(shard), size)
+			if w.before, w.reading = nil, nil; !restored {
+				restore()
+			}
+		}
+		more(10)
+	}
+	equal = equalBlocks(later[0], later[1]) + equalBlocks(inFlight[0], later[1]) + equalBlocks(inFlight[1], later[0])
+	for i := range 2 {
+		seen := make(map[block]bool)
+		for _, x := range append(blocksOf(inFlight[i]), blocksOf(later[i])...) {
+			if seen[x] {
+				equal++
+			}
+			seen[x] = true
+		}
+	}
+	return equal, what
 }

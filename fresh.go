@@ -35,11 +35,7 @@ func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bo
 	}
 	in = in[:blockLen]
 	defer clear(in)
-	if ready && h.ready != nil {
-		if !h.ready(in) {
-			clear(in)
-		}
-	} else if err := readEntropy(h.system, in); err != nil {
+	if err := h.ask(in, ready); err != nil {
 		w.close()
 		return err
 	}
@@ -88,8 +84,8 @@ func (h *host) widen(lim *pauseLimits, ready bool) {
 	var salt [blockLen]byte
 	in := make([]byte, blockLen)
 	h.pause.widen(lim, func() {
-		if _, _, ok := h.draw(); !ok && !ready {
-			_ = readEntropy(h.system, in) // for its time only
+		if _, _, ok := h.draw(); !ok {
+			_ = h.ask(in, ready) // for its time only
 		}
 		h.absorb(&salt, 0)
 	})

@@ -119,7 +119,7 @@ func (c *fakeCounter) read() uint64 {
 // detector is a pause detector on c, a counter of 1 GHz.
 func (c *fakeCounter) detector() *pauseDetector {
 	p := &pauseDetector{read: c.read, readFenced: c.read}
-	p.since.Store(p.readMoment())
+	p.since = p.readMoment()
 	p.limits.Store(limitsAt(1e9))
 	return p
 }

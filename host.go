@@ -54,16 +54,29 @@ func (h *host) look(w *window, limit uint64) bool {
 		// other means that the counter was set back: all generators have to hear of it.
 		if now = h.pause.nowFenced(); now < w.last {
 			h.clones.bump()
-			h.recheck()
+			h.recheck(true)
 		}
 	}
 	return w.pass(now, limit)
 }
 
-// recheck looks at what changes rarely, and never without a long pause.
-func (h *host) recheck() {
+// recheck looks at what changes rarely, and never without a long pause: after one, and
+// once more a little later.
+func (h *host) recheck(long bool) {
 	h.clones.recheck()
-	h.pause.verify()
+	h.pause.verify(long)
+}
+
+// ask fills b from the operating system. Where ready is true it does not wait until the
+// system's generator is seeded, and clears b instead.
+func (h *host) ask(b []byte, ready bool) error {
+	if !ready || h.ready == nil {
+		return readEntropy(h.system, b)
+	}
+	if !h.ready(b) {
+		clear(b)
+	}
+	return nil
 }
 
 // readEntropy is io.ReadFull that does not wait for ever for a source that

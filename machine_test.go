@@ -110,7 +110,7 @@ func (w *world) clock() time.Time {
 // host is this world as a generator sees it, with a detector of pauses.
 func (w *world) host() *host {
 	h := &host{clones: noDetectors(), system: w, pause: &pauseDetector{read: w.read, readFenced: w.read, clock: w.clock}}
-	h.pause.since.Store(&moment{w.clock(), w.counter})
+	h.pause.since = moment{w.clock(), w.counter}
 	h.pause.limits.Store(limitsAt(w.rate))
 	if w.cpu != nil {
 		h.random = inPairs(w.random)
@@ -217,6 +217,9 @@ func clonePool(p *pool, h *host) *pool {
 	conf := new(config)
 	old := p.conf()
 	conf.host, conf.entropy, conf.nv, conf.perso = h, old.entropy, old.nv, old.perso
+	if stream, ok := old.entropy.(*rand.ChaCha8); ok {
+		conf.entropy = copyStream(stream)
+	}
 	conf.deterministic, conf.interval, conf.forks = old.deterministic, old.interval, old.forks
 	conf.accepted.Store(old.accepted.Load())
 	c := new(pool)
@@ -236,7 +239,8 @@ func (h *host) cloneDetectors(from *host) {
 		last := *g
 		h.clones.last.Store(&last)
 	}
-	h.pause.since.Store(from.pause.since.Load())
+	h.pause.since, h.pause.coarse = from.pause.since, from.pause.coarse
+	h.pause.doubt.Store(from.pause.doubt.Load())
 	if old, l := from.pause.limits.Load(), h.pause.limits.Load(); old != nil && old != l {
 		l.why, l.rate, l.g, l.zero, l.stale = old.why, old.rate, old.g, old.zero, old.stale
 		l.allowance.Store(old.allowance.Load())
@@ -315,6 +319,7 @@ type machine struct {
 	pauses     [2]uint64
 	forEver    bool // after the clone there is a pause before each reading
 	still      bool // after the clone the counter stands still
+	own        bool // an Entropy of its own, whose stream is cloned, too
 }
 
 // ago is a jump of the counter back by t.

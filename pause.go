@@ -26,6 +26,7 @@ const (
 	maxStep     = pauseTime / 20        // between two values of the counter
 
 	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
+	minVerify   = time.Millisecond      // nor is one compared over less
 	minCoarse   = time.Second           // nor one over less by a clock that moves in steps, of up to 15.6 ms
 	maxMeasures = 8                     // tries to measure the rate until the counter counts as unusable
 
@@ -37,10 +38,14 @@ const (
 type pauseDetector struct {
 	// limits is nil until the counter was measured: before that it is not used.
 	limits atomic.Pointer[pauseLimits]
-	since  atomic.Pointer[moment] // the rate is measured from here on
-	tries  atomic.Int32           // how often the measuring began again
-	coarse atomic.Bool            // the clock is too coarse for a short measuring
-	usual  atomic.Bool            // the CPU's own counter is usable
+	usual  atomic.Bool // the CPU's own counter is usable
+	doubt  atomic.Bool // the rate is to be looked at once more, after a long pause
+
+	// What is measured is guarded by a lock that nobody waits for.
+	measuring tryLock
+	since     moment // the rate is measured from here on
+	tries     int    // how often the measuring began again
+	coarse    bool   // the clock is too coarse for a short measuring
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -76,8 +81,8 @@ var packageInit = new(pauseDetector).readMoment()
 // readMoment reads the clock first. With the clock last at the end of the
 // measuring the span of ticks lies inside the span of time, whatever interrupts it:
 // the rate comes out too low, never too high.
-func (p *pauseDetector) readMoment() *moment {
-	m := &moment{clock: p.time()}
+func (p *pauseDetector) readMoment() moment {
+	m := moment{clock: p.time()}
 	if ok, _ := p.hasCounter(); ok {
 		m.tick = p.now()
 	}
@@ -100,7 +105,7 @@ func (p *pauseDetector) time() time.Time {
 
 func newPauseDetector() *pauseDetector {
 	p := new(pauseDetector)
-	p.since.Store(packageInit)
+	p.since = packageInit
 	return p
 }
 
@@ -134,10 +139,11 @@ func (p *pauseDetector) nowFenced() uint64 {
 // usable returns the limits where the counter is usable, and otherwise nil.
 func (p *pauseDetector) usable() *pauseLimits {
 	l := p.limits.Load()
-	if l == nil || l.stale {
+	if (l == nil || l.stale) && p.measuring.tryLock() {
 		if measured := p.measure(l); measured != nil {
 			l = measured
 		}
+		p.measuring.unlock()
 	}
 	if l == nil || l.why != "" {
 		return nil

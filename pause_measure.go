@@ -14,10 +14,11 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 		l.why = why
 	} else if l = p.measureRate(); l == nil {
 		return nil
-	} else if l.why != "" && p.tries.Add(1) < maxMeasures {
+	} else if l.why != "" && p.tries < maxMeasures-1 {
 		// The clock and the counter disagree, as after a hibernation that only one of
 		// them counts: begin again from here.
-		p.since.Store(p.readMoment())
+		p.since = p.readMoment()
+		p.tries++
 		return nil
 	}
 	if p.limits.CompareAndSwap(old, l) && p.read == nil {
@@ -29,8 +30,8 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 // measureRate returns limits by the rate since the measuring began; why says what
 // keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {
-	begun := p.since.Load()
-	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse.Load() {
+	begun := p.since
+	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse {
 		return nil
 	}
 	// Spans of ticks around spans of time bound the rate from above; the lowest bound is
@@ -53,12 +54,11 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 	tick := p.now()
 	clock := p.time()
 	span := clock.Sub(begun.clock)
-	if coarse && span < minCoarse {
-		p.coarse.Store(true)
-		return nil
-	}
 	if coarse {
-		bound = maxRate * rateError
+		p.coarse, bound = true, maxRate*rateError
+		if span < minCoarse {
+			return nil
+		}
 	}
 	l := new(pauseLimits)
 	rate := perSecond(tick-begun.tick, span)
@@ -120,23 +120,39 @@ func (r *readings) measure(p *pauseDetector) {
 	}
 }
 
-// verify compares the counter's rate with the clock since the last time. Where they
-// disagree (a checkpoint was moved to another CPU, or one of the two did not count
-// a suspension) the rate is measured again.
-func (p *pauseDetector) verify() {
+// verify compares the counter's rate with the clock since the last time, after a long
+// pause and once more a little later. Where they disagree (a checkpoint was moved to
+// another CPU, or one of the two did not count a suspension) the rate is measured again.
+func (p *pauseDetector) verify(long bool) {
+	if long {
+		p.doubt.Store(true)
+	}
 	l := p.limits.Load()
-	if l == nil || l.why != "" || l.stale {
+	if l == nil || l.why != "" || l.stale || !p.measuring.tryLock() {
 		return
 	}
-	now := p.readMoment()
-	last := p.since.Swap(now)
-	rate := perSecond(now.tick-last.tick, now.clock.Sub(last.clock)) / float64(l.rate)
+	defer p.measuring.unlock()
+	now, last := p.readMoment(), p.since
+	span, least := now.clock.Sub(last.clock), minVerify
+	if p.coarse {
+		least = minCoarse
+	}
+	// Over a short time the clock does not tell the rate. A counter that has gone further
+	// than that, or back, tells that there is another.
+	if span < least && float64(now.tick-last.tick) < least.Seconds()*float64(l.rate)*(1+rateDrift) {
+		return
+	}
+	p.since = now
+	if !long {
+		p.doubt.Store(false)
+	}
+	rate := perSecond(now.tick-last.tick, span) / float64(l.rate)
 	if rate > 1-rateDrift && rate < 1+rateDrift {
 		return
 	}
 	stale := &pauseLimits{rate: l.rate, g: 1, zero: l.zero, stale: true}
 	stale.allowance.Store(l.allowance.Load())
 	if p.limits.CompareAndSwap(l, stale) {
-		p.tries.Store(0)
+		p.tries = 0
 	}
 }

@@ -42,7 +42,7 @@ func (b *bench) clock() time.Time {
 
 func (b *bench) detector() *pauseDetector {
 	p := &pauseDetector{read: b.read, readFenced: b.read, clock: b.clock}
-	p.since.Store(p.readMoment())
+	p.since = p.readMoment()
 	return p
 }
 

@@ -90,6 +90,7 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err error) {
 	defer s.release()
 	if s.forks != s.host.clones.current().forks {
+		s.wipe()
 		return p.read(b, must) // with another state: this one was left behind, and stays locked so long
 	}
 	if err := s.read(b, p.epoch.Load(), now); err != nil {
@@ -118,6 +119,7 @@ func (p *pool) acquire(home uint64) *state {
 				return s
 			}
 		}
+		sh.clones.pollID() // whoever holds the lock may have been left behind by a fork that no page shows
 		backOff(try)
 	}
 }
@@ -141,7 +143,7 @@ func (p *pool) current() *shards {
 func (sh *shards) retire() {
 	for i := range sh.states {
 		if s := sh.states[i].Load(); s != nil && s.lock.tryLock() {
-			*s.secrets = secrets{}
+			s.wipe()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package rand
 import (
 	"crypto/fips140"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	mathbits "math/bits"
@@ -10,10 +11,13 @@ import (
 )
 
 // Prime returns a number of the given bit length that is prime with high
-// probability, from candidates drawn from rand. It returns an error if rand.Read
-// does, if bits < 2, and in FIPS 140-only mode.
+// probability, from candidates drawn from rand; nil stands for [Reader]. It returns an
+// error if rand.Read does, if bits < 2, in FIPS 140-only mode, and where rand repeats
+// itself, so that no prime comes.
 //
-// Unlike crypto/rand's since Go 1.26, it honours rand.
+// Unlike crypto/rand's since Go 1.26, it honours rand. Like crypto/rand's before, it is
+// not a function of rand: half of the time it reads a byte more from a reader that is not
+// this package's.
 func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	if fips140.Enforced() {
 		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")
@@ -21,10 +25,14 @@ func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	if bits < 2 {
 		return nil, errors.New("crypto/rand: prime size must be at least 2-bit")
 	}
+	if rand == nil {
+		rand = Reader
+	}
+	maybeReadByte(rand)
 	b := make([]byte, (bits+7)/8)
 	defer clear(b)
-	p = new(big.Int)
-	for {
+	p, last := new(big.Int), new(big.Int)
+	for range primeTries * bits {
 		if err := readFull(rand, b); err != nil {
 			return nil, err
 		}
@@ -39,9 +47,29 @@ func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 			p.SetBit(p, bits-2, 1)
 		}
 		p.SetBit(p, 0, 1)
-		if !hasSmallFactor(p) && p.ProbablyPrime(20) {
+		if p.Cmp(last) != 0 && !hasSmallFactor(p) && p.ProbablyPrime(20) {
 			return p, nil
 		}
+		last.Set(p)
+	}
+	return nil, fmt.Errorf("clonerand: no prime in %d candidates: the reader repeats itself", primeTries*bits)
+}
+
+// primeTries times the number of bits is how many candidates there are at most. Of the
+// odd numbers of n bits 2/(n ln 2) are prime, so that none is among 32 n random ones with
+// a probability of exp(-92), which is 2^-133.
+const primeTries = 32
+
+// maybeReadByte reads a byte half of the time, so that nobody comes to depend on how much
+// is read (crypto/internal/randutil).
+func maybeReadByte(rand io.Reader) {
+	switch rand.(type) {
+	case *pool, *Generator:
+		return
+	}
+	var b [1]byte
+	if Read(b[:]); b[0]&1 == 1 {
+		rand.Read(b[:])
 	}
 }
 

@@ -29,7 +29,8 @@ func readReplaced(b []byte) (n int, err error) {
 	return len(b), nil
 }
 
-func crash(err error) { fatal("clonerand: failed to read random data: " + err.Error()) }
+// crash ends the program with the words of crypto/rand, which its users may look for.
+func crash(err error) { fatal("fatal error: crypto/rand: failed to read random data: " + err.Error()) }
 
 // fatal crashes the program. A panic in the goroutine of the caller could be
 // recovered; one in a new goroutine can not, and the caller never returns.
@@ -100,4 +101,8 @@ func readFull(rand io.Reader, b []byte) error {
 // noticed, and never goes down. It looks at the detectors itself. A pause alone
 // does not move it, since a pause is not known to have been a clone: where nothing
 // tells, it is no guard for a nonce counter.
-func Generation() uint64 { return thisHost().clones.poll() }
+func Generation() uint64 {
+	w := thisHost().clones
+	w.pollID()
+	return w.poll()
+}

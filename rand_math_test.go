@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	mathrand "math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -112,20 +113,53 @@ func TestPrime(t *testing.T) {
 }
 
 // The same stream gives the same prime: the reader is honoured, and nothing else is.
+// A Generator is read as it is, another reader half of the time from its second byte on.
 func TestPrimeHonoursItsReader(t *testing.T) {
 	skipWherePrimeIsRefused(t)
-	for _, bits := range []int{8, 33, 256} {
-		for seed := range byte(8) {
-			stream := func() io.Reader { return mathrand.NewChaCha8([32]byte{seed}) }
-			a, _ := Prime(stream(), bits)
-			b, _ := Prime(stream(), bits)
-			if a.Cmp(b) != 0 {
-				t.Errorf("%d bits: %v and %v from one stream", bits, a, b)
+	for _, bits := range []int{33, 256} {
+		from := func(generator bool) string {
+			var r io.Reader = mathrand.NewChaCha8([32]byte{byte(bits)})
+			if generator {
+				g, err := New(&Config{Entropy: r, Deterministic: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r = g
+			}
+			p, err := Prime(r, bits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.String()
+		}
+		for generator, want := range map[bool]int{true: 1, false: 2} {
+			found := make(map[string]bool)
+			for range 64 {
+				found[from(generator)] = true
+			}
+			if len(found) != want {
+				t.Errorf("%d bits, from a Generator: %v: %d primes from one stream, want %d", bits, generator, len(found), want)
 			}
 		}
-		a, _ := Prime(mathrand.NewChaCha8([32]byte{1}), 256)
-		if b, _ := Prime(mathrand.NewChaCha8([32]byte{2}), 256); a.Cmp(b) == 0 {
-			t.Error("the same prime from two streams")
+	}
+}
+
+func TestPrimeOfNilIsFromReader(t *testing.T) {
+	skipWherePrimeIsRefused(t)
+	if p, err := Prime(nil, 64); err != nil || p.BitLen() != 64 {
+		t.Errorf("%v, %v", p, err)
+	}
+}
+
+// A reader that repeats itself gives no prime for ever.
+func TestPrimeEnds(t *testing.T) {
+	skipWherePrimeIsRefused(t)
+	for _, bits := range []int{16, 256, 2048} {
+		constant := readerFunc(func(b []byte) (int, error) { clear(b); return len(b), nil })
+		if p, err := Prime(constant, bits); err == nil && !p.ProbablyPrime(20) {
+			t.Errorf("%d bits of a constant reader: %v", bits, p)
+		} else if err != nil && !strings.Contains(err.Error(), "repeats itself") {
+			t.Errorf("%d bits of a constant reader: %v", bits, err)
 		}
 	}
 }

@@ -53,6 +53,12 @@ func (s *countingSource) setFail(err error) {
 	s.fail = err
 }
 
+func (s *countingSource) setOnDraw(f func(int)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onDraw = f
+}
+
 // quietHost is a machine without detectors, pauses and random instruction, whose
 // system source is s, and whose counter stands still, which is no pause here. Only
 // the clocks in a first seeding from the system source are not deterministic.

@@ -73,6 +73,13 @@ func (s *state) release() {
 	s.lock.unlock()
 }
 
+// wipe leaves a state that nobody uses any more.
+func (s *state) wipe() {
+	*s.secrets = secrets{}
+	s.generation = nil
+	s.buffer.erase()
+}
+
 // hand copies kept output to b on the fast path and gives the lock back. It reports
 // whether b may be returned.
 func (s *state) hand(b []byte) bool {
@@ -146,8 +153,12 @@ func (s *state) begin(now uint64) {
 	} else {
 		s.host.look(&s.window, s.window.limit)
 	}
-	if last != 0 && s.lim.long(s.window.last-last) {
-		s.host.recheck()
+	if long := last != 0 && s.lim.long(s.window.last-last); long || s.host.pause.doubt.Load() {
+		s.host.recheck(long)
+		s.lim = s.host.pause.usable()
+	}
+	if s.lim == nil || s.lim.g != s.window.limit {
+		s.window.close() // it was opened by limits that are not those of this machine
 	}
 }
 
@@ -276,7 +287,7 @@ func (s *state) overlay(b []byte) error {
 	block := (*[blockLen]byte)(s.in[:])
 	defer clear(block[:])
 	for len(b) > 0 {
-		if err := readEntropy(s.host.system, block[:]); err != nil {
+		if err := s.host.ask(block[:], s.conf.nv != nil); err != nil {
 			return err
 		}
 		if x, y, ok := s.host.draw(); ok {

@@ -1,0 +1,109 @@
+package rand
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// hookPoll is how often the detectors are looked at while somebody waits for a clone.
+const hookPoll = 100 * time.Millisecond
+
+// OnClone arranges to call f in a goroutine of its own whenever [Generation] has moved:
+// after a fork or a clone signal, or where the cycle counter was set back. f gets the new
+// number. It is noticed by any Read, by Generation, and by a look each 100 ms, which is
+// only taken while a function is registered. Two calls of f may run at the same time. A
+// pause alone is not noticed, see Generation.
+//
+// It is for what must not live on in a clone: connection pools, tickets, caches, nonces.
+// In a forked child f is called as far as the Go runtime works there, see docs/fork.md.
+//
+// stop ends the registration. It reports whether it did: false means that it had ended
+// already. It does not wait for calls of f.
+func OnClone(f func(generation uint64)) (stop func() bool) { return thisHost().clones.onClone(f) }
+
+// A cloneHook is a function that waits for a clone.
+type cloneHook struct {
+	f    func(generation uint64)
+	told atomic.Uint64 // the latest number that f was called with, or that was there before it
+}
+
+// cloneHooks is the hooks of a cloneWatch. It has no lock, for the sake of forks.
+type cloneHooks struct {
+	list    atomic.Pointer[[]*cloneHook] // immutable
+	polling atomic.Bool
+}
+
+func (w *cloneWatch) onClone(f func(generation uint64)) (stop func() bool) {
+	h := &cloneHook{f: f}
+	h.told.Store(w.current().number)
+	w.hooks.change(func(list []*cloneHook) []*cloneHook { return append(list, h) })
+	h.tell(w.current().number) // it may have moved before h was on the list
+	if w.hooks.polling.CompareAndSwap(false, true) {
+		go w.pollForHooks()
+	}
+	return func() bool {
+		found := false
+		w.hooks.change(func(list []*cloneHook) (rest []*cloneHook) {
+			found = false
+			for _, other := range list {
+				if other == h {
+					found = true
+				} else {
+					rest = append(rest, other)
+				}
+			}
+			return rest
+		})
+		return found
+	}
+}
+
+// change swaps in what next makes of a copy of the list.
+func (h *cloneHooks) change(next func(list []*cloneHook) []*cloneHook) {
+	for {
+		old := h.list.Load()
+		list := next(append([]*cloneHook(nil), h.all()...))
+		if h.list.CompareAndSwap(old, &list) {
+			return
+		}
+	}
+}
+
+func (h *cloneHooks) all() []*cloneHook {
+	if list := h.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// tell calls the hooks with a number that is new.
+func (h *cloneHooks) tell(number uint64) {
+	for _, hook := range h.all() {
+		hook.tell(number)
+	}
+}
+
+func (h *cloneHook) tell(number uint64) {
+	for told := h.told.Load(); told < number; told = h.told.Load() {
+		if h.told.CompareAndSwap(told, number) {
+			go h.f(number)
+			return
+		}
+	}
+}
+
+// pollForHooks looks at the detectors until nobody waits any more.
+func (w *cloneWatch) pollForHooks() {
+	for {
+		time.Sleep(hookPoll)
+		w.pollID()
+		w.poll()
+		if len(w.hooks.all()) > 0 {
+			continue
+		}
+		w.hooks.polling.Store(false)
+		if len(w.hooks.all()) == 0 || !w.hooks.polling.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package rand
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func forkHost(w *world) (h *host, page *uint64, pid *atomic.Int64) {
+	h = w.host()
+	page, pid = new(uint64), new(atomic.Int64)
+	pid.Store(7)
+	h.clones = &cloneWatch{
+		forkPage:   func() (*uint64, string) { return page, "" },
+		wipeOnFork: func(*uint64) string { return "" },
+		identity:   func() int { return int(pid.Load()) },
+	}
+	return h, page, pid
+}
+
+// What a child does not use of its parent is wiped, the state that its first Read
+// finds included.
+func TestTheChildWipesTheParentsStates(t *testing.T) {
+	for _, n := range []int{1, 16} {
+		w := newWorld(0)
+		h, page, pid := forkHost(w)
+		r := newPool(h, n)
+		readN(t, r, 16)
+		var old []*state
+		for i := range r.shards.Load().states {
+			if s := r.shard(i); s != nil {
+				old = append(old, s)
+			}
+		}
+		*page = 0
+		pid.Store(8)
+		w.counter += ms
+		readN(t, r, 16)
+		for i, s := range old {
+			if *s.secrets != (secrets{}) {
+				t.Errorf("%d states: state %d of the parent is still in the child's memory (key all zero: %v, kept output all zero: %v)",
+					n, i, s.drbg.key == [keyLen]byte{}, s.kept.out == [bufferLen]byte{})
+			}
+		}
+	}
+}
+
+func ends(t *testing.T, limit time.Duration, what string, f func()) bool {
+	t.Helper()
+	done := make(chan bool)
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		t.Errorf("%s: still not done after %v", what, limit)
+		return false
+	}
+}
+
+// The page was restored without its advice; then a child found the lock held.
+func TestALockFromBeforeAForkThatOnlyTheProcessIDShows(t *testing.T) {
+	w := newWorld(0)
+	h, _, pid := forkHost(w)
+	r := newPool(h, 1)
+	readN(t, r, 16)
+	r.shard(0).lock.tryLock() // its holder stayed in the parent
+	pid.Store(8)
+	w.counter += 20 * ms
+	ends(t, 5*time.Second, "Read in the child", func() { r.Read(make([]byte, 16)) })
+}
+
+func TestForksWithoutEndDoNotHang(t *testing.T) {
+	for name, every := range map[string]int64{"each look": 1, "every 5th look": 5, "every 40th": 40} {
+		w := newWorld(0)
+		r := rested(t, w, 0)
+		var looks, stop atomic.Int64
+		defer func() { t.Logf("%s: %d looks, %d forks", name, looks.Load(), r.conf().host.clones.forks()) }()
+		r.conf().host.clones.identity = func() int {
+			if stop.Load() != 0 {
+				return 1
+			}
+			return int(looks.Add(1) / every)
+		}
+		for _, n := range []int{16, 5000} {
+			if !ends(t, 3*time.Second, fmt.Sprintf("a new process ID at %s, Read of %d", name, n), func() { r.Read(make([]byte, n)) }) {
+				stop.Store(1)
+				time.Sleep(100 * time.Millisecond)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package rand
+
+import "encoding/binary"
+
+// A Source is the default generator as a Source of math/rand/v2, so that
+//
+//	r := mathrand.New(rand.Source{})
+//
+// gives IntN, Perm, Shuffle and the like on it. Its zero value is ready for use, also by
+// many goroutines.
+type Source struct{}
+
+// Uint64 returns a uniform 64-bit value. It crashes the program where [Read] would.
+func (Source) Uint64() uint64 {
+	var b [8]byte
+	defaultReader.read(b[:], true)
+	return binary.LittleEndian.Uint64(b[:])
+}
