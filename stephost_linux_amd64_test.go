@@ -36,7 +36,7 @@ func newStepHost(m *stepMachine, measured bool) *host {
 }
 
 // startMeasure is when the counter's rate begins to be measured.
-func (s *stepSource) startMeasure() { s.host.pause.since.Store(s.host.pause.readMoment()) }
+func (s *stepSource) startMeasure() { s.host.pause.since = s.host.pause.readMoment() }
 
 // A stepSource is what is read from: the default Reader's kind, or a Generator.
 type stepSource struct {
