@@ -1,6 +1,8 @@
 package rand
 
 import (
+	"errors"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,25 +72,102 @@ func TestTheNumberMovesOncePerChange(t *testing.T) {
 	}
 }
 
-func TestForksAreCounted(t *testing.T) {
-	words := make([]uint64, 1)
+// A fork and a signal between two looks are one step, and neither hides the other. What
+// moves without a clone, a hint or a bump, is counted as neither.
+func TestForksAndClonesAreCounted(t *testing.T) {
+	words := make([]uint64, 2)
 	page := new(uint64)
 	w := wordsWatch(words)
+	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
 	w.forkPage = func() (*uint64, string) { return page, "" }
 	w.number()
 	for i, c := range []struct {
-		change func()
-		forks  uint64
+		change        func()
+		forks, clones uint64
 	}{
-		{func() { words[0]++ }, 0},
-		{func() { *page = 0 }, 1},
-		{func() { words[0]++ }, 1},
-		{func() { *page = 0; words[0]++ }, 2},
-		{func() { w.bump() }, 2},
+		{func() { words[0]++ }, 0, 1},
+		{func() { *page = 0 }, 1, 1},
+		{func() { words[0]++ }, 1, 2},
+		{func() { *page = 0; words[0]++ }, 2, 3},
+		{func() { words[1]++ }, 2, 3},
+		{func() { *page = 0; words[1]++ }, 3, 3},
+		{func() { w.bump() }, 3, 3},
 	} {
-		if c.change(); w.current().forks != c.forks || w.forks() != c.forks {
-			t.Errorf("step %d: %d forks, want %d", i, w.forks(), c.forks)
+		c.change()
+		if g := w.current(); g.forks != c.forks || w.forks() != c.forks || g.clones != c.clones || g.number != uint64(i)+2 {
+			t.Errorf("step %d: number %d, %d forks, %d clones, want %d, %d, %d", i, g.number, g.forks, g.clones, i+2, c.forks, c.clones)
 		}
+	}
+}
+
+// A worker of a restored pre-fork server learns of its fork and of the restore at once. Its
+// NV seed was cloned, and so was the parent's: both say so.
+func TestAForkDoesNotHideAClone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(words []uint64, page *uint64)
+		want   error
+	}{
+		{"a clone", func(words []uint64, _ *uint64) { words[0]++ }, ErrCloned},
+		{"a fork and a clone", func(words []uint64, page *uint64) { *page = 0; words[0]++ }, ErrCloned},
+		{"a fork", func(_ []uint64, page *uint64) { *page = 0 }, nil},
+		{"a migration", func(words []uint64, _ *uint64) { words[1]++ }, nil},
+	} {
+		words, page := make([]uint64, 2), new(uint64)
+		h := newHost()
+		h.clones = noDetectors()
+		h.clones.forkPage = func() (*uint64, string) { return page, "" }
+		h.clones.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
+		path := filepath.Join(t.TempDir(), "seed")
+		if err := CreateNVSeed(path); err != nil {
+			t.Fatal(err)
+		}
+		nv, err := OpenNVSeed(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := newGenerator(&Config{Entropy: nv}, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.change(words, page)
+		if _, err := g.Read(make([]byte, 16)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+// A checkpoint tool has restored the fork page without its advice: the child finds it as it
+// was, and only the process ID tells. It is looked at after a pause of 10 ms.
+func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	page, pid, advised := new(uint64), 1, 0
+	h.clones.forkPage = func() (*uint64, string) { return page, "" }
+	h.clones.wipeOnFork = func(p *uint64) string { advised++; return "" }
+	h.clones.identity = func() int { return pid }
+	r := newPool(h, 1)
+	readN(t, r, 16)
+	readN(t, r, 16)
+	before := advised
+	pid = 2
+	w.counter += 9 * ms
+	readN(t, r, 16)
+	if h.clones.forks() != 0 || advised != before {
+		t.Errorf("after 9 ms: %d forks, advised %d times", h.clones.forks(), advised-before)
+	}
+	w.counter += 11 * ms
+	readN(t, r, 16)
+	if h.clones.forks() != 1 || advised == before {
+		t.Errorf("after 11 ms: %d forks, advised %d times", h.clones.forks(), advised-before)
+	}
+	// Where the page cannot be advised any more, each poll looks at the process ID.
+	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
+	w.counter += 11 * ms
+	readN(t, r, 16)
+	pid = 3
+	if h.clones.poll(); h.clones.forks() != 2 {
+		t.Error("the process ID is not polled though the page is not trusted")
 	}
 }
 

@@ -114,8 +114,20 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 		})
 		return h
 	}
-	for name, size := range map[string]int{"small": 16, "large": 200_000} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		size  int
+		stuck bool // the instruction is there, and gives all ones
+	}{{"small", 16, false}, {"large", 200_000, false}, {"small, instruction stuck", 16, true}, {"large, instruction stuck", 200_000, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			kernel := func() *host {
+				h := kernel()
+				if c.stuck {
+					h.random = func() (x, y uint64, ok bool) { return ^uint64(0), ^uint64(0), true }
+				}
+				return h
+			}
+			size := c.size
 			template := newPool(kernel(), 1)
 			readN(t, template, 16)
 			seen := map[[16]byte]bool{}

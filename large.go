@@ -45,7 +45,7 @@ func (s *state) request(b []byte, step int) (done int) {
 	for done < len(b) {
 		part := b[done:min(done+step, len(b))]
 		r.fill(part)
-		if s.lim != nil && !s.host.look(&s.window, s.window.limit) {
+		if s.lim != nil && !s.lookBehind(len(part)) {
 			clear(part)
 			break
 		}

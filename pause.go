@@ -23,7 +23,7 @@ const (
 	rateError   = 1.25                  // how far the rate may lie over its upper bound
 	rateDrift   = 1.0 / 8               // how far it may drift before it is measured again
 	maxReadCost = 100 * time.Nanosecond // of one reading; a trapped one takes longer
-	maxStep     = pauseTime / 20        // between two values of the counter
+	maxStep     = pauseTime / 16        // between two values of the counter
 
 	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed
 	minVerify   = time.Millisecond      // nor is one compared over less

@@ -16,7 +16,9 @@ type bench struct {
 	coarse   time.Duration // the clock shows multiples of this
 	clockLag time.Duration // the clock has not counted this: a hibernation
 	still    bool
-	trips    int // this many readings more are trapped or interrupted: 10 us
+	ticks    uint64 // the counter shows multiples of this, or every tick
+	stalls   int    // so many spans of the measuring more have a stall of 200 us in them
+	trips    int    // this many readings more are trapped or interrupted: 10 us
 }
 
 func (b *bench) read() uint64 {
@@ -28,11 +30,19 @@ func (b *bench) read() uint64 {
 	if b.still {
 		return 1000
 	}
-	return 1000 + uint64(b.elapsed.Seconds()*b.rate)
+	shown := 1000 + uint64(b.elapsed.Seconds()*b.rate)
+	if b.ticks != 0 {
+		shown -= shown % b.ticks
+	}
+	return shown
 }
 
 func (b *bench) clock() time.Time {
 	b.elapsed += b.look
+	if b.stalls > 0 {
+		b.stalls--
+		defer func() { b.elapsed += 200 * time.Microsecond }()
+	}
 	t := b.elapsed - b.clockLag
 	if b.coarse != 0 {
 		t = t.Truncate(b.coarse)
@@ -62,6 +72,9 @@ func TestUsableCounter(t *testing.T) {
 		{"cheap enough", bench{rate: 1e9, cost: 95 * time.Nanosecond}, ""},
 		{"trapped", bench{rate: 1e9, cost: 105 * time.Nanosecond}, "trapped"},
 		{"trapped for good", bench{rate: 1e9, cost: 20 * time.Microsecond}, "trapped"},
+		{"1 GHz shown over 24 MHz", bench{rate: 1e9, ticks: 42}, ""},
+		{"1 GHz shown over 10 MHz", bench{rate: 1e9, ticks: 100}, ""},
+		{"1 GHz shown over 5 MHz", bench{rate: 1e9, ticks: 200}, "steps of 200 ticks, more than 125ns"},
 		{"goes backwards", bench{rate: -1e6}, "stands still"},
 	}
 	for _, tt := range tests {
@@ -94,7 +107,7 @@ func TestUsableCounter(t *testing.T) {
 			if g := float64(l.g); g > exact || g < 0.99*exact-1 {
 				t.Errorf("G is %v ticks; 2 us are %v", g, exact)
 			}
-			if want := 1/b.rate < b.cost.Seconds(); (l.zero == 1) != want {
+			if want := max(float64(b.ticks), 1)/b.rate < b.cost.Seconds(); (l.zero == 1) != want {
 				t.Errorf("a difference of nothing is a pause: %v", !want)
 			}
 			if l.allowance.Load() != l.g {
@@ -245,5 +258,65 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 		if !ok || x == y {
 			t.Errorf("the CPU's instruction gave %#x, %#x, %v", x, y, ok)
 		}
+	}
+}
+
+// One stall of the machine while the rate is measured, beside a clock that missed 2.9 s.
+func TestAStallDoesNotWidenG(t *testing.T) {
+	for stalls := range 4 {
+		b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
+		p := b.detector()
+		b.elapsed += 3 * time.Second
+		b.clockLag = 2900 * time.Millisecond
+		b.stalls = stalls
+		for try := 0; try < 100 && p.usable() == nil; try++ {
+			b.elapsed += 777 * time.Microsecond
+		}
+		if l := p.usable(); l == nil || l.g > 5100 {
+			t.Errorf("%d stalls: %+v, want a G of 5,000 ticks", stalls, l)
+		}
+	}
+}
+
+// A counter of 1 GHz that moves 100 ticks at a time: Reads mix as on any machine, and
+// measure once at most what a mix takes.
+func TestACoarseCounterDoesNotMakeReadsFail(t *testing.T) {
+	for _, ticks := range []uint64{42, 100} {
+		w := newWorld(0)
+		w.cpu = nil
+		h := w.host()
+		read := h.pause.read
+		h.pause.read = func() uint64 { now := read(); return now - now%ticks }
+		h.pause.readFenced = h.pause.read
+		h.pause.limits.Load().zero = 0
+		r := newPool(h, 1)
+		for range 10 {
+			w.counter += ms
+			readN(t, r, 1024)
+		}
+		before := w.drawn["system"]
+		const reads = 100
+		for range reads {
+			w.counter += ms
+			readN(t, r, 16)
+		}
+		if n := w.drawn["system"] - before; n > 3*reads {
+			t.Errorf("steps of %d ticks: %d Reads asked the system %d times", ticks, reads, n)
+		}
+	}
+}
+
+// Steps of 4 KiB take longer than any step of a counter that is used.
+func TestACoarseCounterThatStandsStillIsAPause(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	h.pause.limits.Load().zero = 0
+	r := newPool(h, 1)
+	readN(t, r, 5000)
+	w.step = 0
+	draws := w.drawn["cpu"]
+	readN(t, r, 5000)
+	if w.drawn["cpu"] == draws {
+		t.Error("a large Read on a counter that stands still drew nothing fresh")
 	}
 }

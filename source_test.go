@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -60,11 +61,12 @@ func (s *countingSource) setOnDraw(f func(int)) {
 }
 
 // quietHost is a machine without detectors, pauses and random instruction, whose
-// system source is s, and whose counter stands still, which is no pause here. Only
+// system source is s. Only
 // the clocks in a first seeding from the system source are not deterministic.
 func quietHost(s *countingSource) *host {
 	p := neverPaused()
-	p.read = func() uint64 { return 1 }
+	var ticks atomic.Uint64
+	p.read = func() uint64 { return ticks.Add(1) }
 	p.readFenced = p.read
 	return &host{clones: noDetectors(), pause: p, system: s}
 }

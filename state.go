@@ -210,9 +210,21 @@ func (s *state) refill(n int, e *epoch) error {
 	s.buffer.fill(&r, n)
 	s.drbg.end(&r)
 	if s.lim != nil {
-		s.host.look(&s.window, s.window.limit)
+		s.lookBehind(n)
 	}
 	return nil
+}
+
+// lookBehind looks at the counter after n bytes were made. Where its steps are so coarse
+// that two readings may be equal, it must have moved in the time that 4 KiB take.
+func (s *state) lookBehind(n int) bool {
+	last := s.window.last
+	held := s.host.look(&s.window, s.window.limit)
+	if held && n >= streamStep && s.window.last == last {
+		s.window.close()
+		return false
+	}
+	return held
 }
 
 // erase leaves the buffer empty. Where only its salt was this instance's alone, nothing
@@ -278,6 +290,11 @@ func (s *state) mixWatched(b, out []byte) bool {
 // a generator which lives from an NV seed alone: it may run before the kernel's
 // generator is seeded.
 func (s *state) fresh(salt *[blockLen]byte) error {
+	if s.lim != nil { // a set-back in the middle of a Read may have left them stale
+		if s.lim = s.host.pause.usable(); s.lim == nil {
+			s.window.close()
+		}
+	}
 	return s.host.fresh(salt, &s.window, s.lim, s.conf.nv != nil, s.in[:])
 }
 

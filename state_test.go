@@ -261,8 +261,11 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 
 func TestACloneInTheEighthTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, sameSystem := range []bool{false, true} {
+		for _, m := range []machine{{}, {sameSystem: true}, {noCPU: true, sameSystem: true}} {
 			w := newWorld(0)
+			if m.noCPU {
+				w.cpu = nil
+			}
 			r := rested(t, w, 0)
 			looks := 0
 			read := func(i, at uint64) []byte {
@@ -274,8 +277,10 @@ func TestACloneInTheEighthTry(t *testing.T) {
 						return
 					}
 					w.counter += i * ms
-					w.cpu = streamOf("cpu", i)
-					if !sameSystem {
+					if w.cpu != nil {
+						w.cpu = streamOf("cpu", i)
+					}
+					if !m.sameSystem {
 						w.system = streamOf("system", i)
 					}
 				}
@@ -291,7 +296,7 @@ func TestACloneInTheEighthTry(t *testing.T) {
 			for at := range uint64(looks) {
 				a, b := read(1, at), read(2, at)
 				if equal := equalBlocks(a, b); equal != 0 {
-					t.Errorf("kernel cloned: %v; before look %d of %d: %d blocks are equal", sameSystem, at, looks, equal)
+					t.Errorf("%+v; before look %d of %d: %d blocks are equal", m, at, looks, equal)
 				}
 			}
 		}
@@ -315,5 +320,48 @@ func TestALargeReadInSmallPartsEndsInEventsWithoutEnd(t *testing.T) {
 	readN(t, r, 5000)
 	if pid > most {
 		t.Errorf("%d looks at the PID for one Read, want no more than %d", pid, most)
+	}
+}
+
+// A counter that was set back is an event for everybody, at whatever reading of a Read, a
+// mix or a seeding it is seen.
+func TestACounterSetBackIsSeenAtEachReading(t *testing.T) {
+	for name, prelude := range map[string]func(r *pool, w *world){
+		"a buffer that is not mixed": func(r *pool, w *world) { exhaust(t, r); readN(t, r, 16) },
+		"after a pause":              func(r *pool, w *world) { w.counter += ms },
+		"mixing":                     func(r *pool, w *world) { w.counter += ms; readN(t, r, 16) },
+		"after Deplete":              func(r *pool, w *world) { r.deplete() },
+	} {
+		for _, size := range []int{16, 1024, 5000} {
+			missed, readings := 0, 0
+			for at := 0; at == 0 || at < readings; at++ {
+				w := newWorld(0)
+				r := rested(t, w, 0)
+				prelude(r, w)
+				number := r.conf().host.clones.poll()
+				from := w.readings
+				w.before = func(int) {
+					if w.readings-from == at && r.conf().host.clones.poll() == number {
+						w.counter -= 1000 * ms
+						w.before = nil
+					}
+				}
+				readN(t, r, size)
+				if at == 0 {
+					clean := newWorld(0)
+					r := rested(t, clean, 0)
+					prelude(r, clean)
+					from := clean.readings
+					readN(t, r, size)
+					readings = clean.readings - from
+				}
+				if r.conf().host.clones.poll() == number {
+					missed++
+				}
+			}
+			if missed != 0 {
+				t.Errorf("%s, Read of %d: missed at %d of %d readings", name, size, missed, readings)
+			}
+		}
 	}
 }
