@@ -15,15 +15,15 @@ const (
 //
 // After a pause a clone may have the buffer, too. What a Read returns from then on is
 // mixed: AES_F(x XOR R) XOR R for each block x. F is a key that was generated with the
-// buffer. R, the salt, is 16 fresh bytes. To who does not know F, the blocks of two
-// clones are independent as soon as their salts differ in anything. To who holds the
-// snapshot, F and x are public, and this is the Even-Mansour cipher with the key R:
-// blocks that become public give away neither R nor the next block (up to data x time
-// = 2^128). Without the second XOR one block would give R.
+// buffer. R, the salt, is 16 fresh bytes. Whoever does not know F sees independent blocks
+// from two clones as soon as their salts differ in anything. Whoever holds the snapshot
+// knows F and x. Then this is the Even-Mansour cipher with the key R: blocks that become
+// public give away neither R nor the next block (up to data x time = 2^128). Without the
+// second XOR one block would give R.
 type buffer struct {
 	*kept
 	pos    int          // what is not handed out starts here
-	erased int          // all before it is erased; pos, but while a Read is under way
+	erased int          // all before it is erased; less than pos only during a Read
 	mixing bool         // clones may have the buffer, but not the salt
 	cipher cipher.Block // AES under F, made at the first mix
 }

@@ -72,8 +72,8 @@ func (g *generation) holds() bool {
 }
 
 // poll is number, and sees a fork on every system that can fork: where no page is
-// trusted to be wiped it asks for the process ID. That is a system call, so whoever
-// knows from the cycle counter that no time for a fork has passed uses number.
+// trusted to be wiped it asks for the process ID. That is a system call. The fast path
+// uses still instead: it knows from the cycle counter that there was no time for a fork.
 func (w *cloneWatch) poll() uint64 {
 	g := w.last.Load()
 	if g == nil || g.pageWhy != "" && g.pid != w.identity() {
@@ -103,25 +103,34 @@ func (w *cloneWatch) forks() uint64 {
 	return 0
 }
 
-// bump moves the number for a reason that no detector knows, and that is no clone for
-// sure.
-func (w *cloneWatch) bump() { w.step(func(*generation) {}) }
-
-// step moves the number, and lets change have its way with the generation after it.
-func (w *cloneWatch) step(change func(next *generation)) {
+// bump moves the number for a reason that no detector knows, and that need not be a clone.
+func (w *cloneWatch) bump() {
 	g := w.look()
 	next := *g
 	next.number++
-	change(&next)
 	if w.last.CompareAndSwap(g, &next) { // or else somebody else has moved it
 		w.hooks.tell(next.number)
 	}
 }
 
-// recheck looks at what a restore may have changed unseen. The process ID is compared,
-// though there is a page; and the page is advised again, since checkpoint tools (CRIU
-// before 4.2) restore it without its advice. Where that fails the process ID is looked
-// at in each poll from then on.
+// step moves the number. change edits the generation that follows.
+func (w *cloneWatch) step(change func(next *generation)) {
+	for {
+		g := w.look()
+		next := *g
+		next.number++
+		change(&next)
+		if w.last.CompareAndSwap(g, &next) {
+			w.hooks.tell(next.number)
+			return
+		}
+	}
+}
+
+// recheck looks at what a restore may have changed unseen. It compares the process ID,
+// though there is a page. It advises the page again, since checkpoint tools (CRIU before
+// 4.2) restore it without its advice. Where that fails each poll looks at the process ID
+// from then on.
 func (w *cloneWatch) recheck() {
 	w.pollID()
 	g := w.last.Load()
@@ -183,9 +192,9 @@ func (w *cloneWatch) next(g *generation) (next *generation, same bool) {
 	forked, cloned, changed := false, false, false
 	for i, old := range g.words {
 		now := atomic.LoadUint64(old.at)
-		// A wiped page is armed again before the generation that expects it is there, and
-		// with a value that never was there: whoever still holds an older generation sees
-		// the fork too, and who is late with this hides no later fork.
+		// A wiped page is armed before the next generation is swapped in, with a value that
+		// it never held. So whoever holds an older generation sees the fork, too, and to arm
+		// the page late does not hide a later fork.
 		for old.at == g.page && now == 0 {
 			atomic.CompareAndSwapUint64(g.page, 0, w.arms.Add(1))
 			now = atomic.LoadUint64(g.page)

@@ -9,41 +9,44 @@ import (
 	"sync/atomic"
 )
 
-// Config says how New is to make a Generator. The zero Config is a generator like
-// the one behind Reader.
+// Config says how [New] is to make a [Generator]. The zero Config is a generator like
+// the one behind [Reader].
 type Config struct {
-	// Entropy is where the generator seeds itself from; nil is the system source:
-	// the operating system and the CPU's random instruction. crypto/rand's Reader
-	// and this package's Reader mean nil, too. Each seeding is one io.ReadFull of
-	// 48 bytes; a source that returns (0, nil) a hundred times in a row has failed
-	// with io.ErrNoProgress. It need not be safe for concurrent use.
+	// Entropy is where the generator seeds itself from. nil is the system source: the
+	// operating system and the CPU's random instruction. crypto/rand's Reader and this
+	// package's [Reader] mean nil, too. Each seeding is one [io.ReadFull] of 48 bytes. A
+	// source that returns (0, nil) a hundred times in a row has failed with
+	// [io.ErrNoProgress]. It need not be safe for concurrent use.
 	//
 	// It must not read from the generator that it feeds: that Read would wait for ever.
 	//
-	// Output is not a function of what Entropy gives: fresh bytes of the machine are mixed
-	// in after a pause, so that clones differ. See Deterministic.
+	// Output is not a function of what Entropy gives. After a pause fresh bytes of the
+	// machine are mixed in, so that clones differ; Entropy is not asked for them. See
+	// Deterministic.
 	Entropy io.Reader
 
 	// Personalization goes into the instantiation (SP 800-90A, 8.7.1). It may have
 	// any length and need not be secret; it is copied.
 	Personalization []byte
 
-	// NVSeed is mixed into the first seeding beside Entropy. When it cannot be read
-	// New fails. To have it as the only source make it Entropy instead.
+	// NVSeed is mixed into the first seeding beside Entropy. Where it cannot be read
+	// [New] fails. To have it as the only source make it Entropy instead.
 	NVSeed *NVSeed
 
-	// PredictionResistance makes every Read reseed first, see SetPredictionResistance.
+	// PredictionResistance makes every Read reseed first, see
+	// [Generator.SetPredictionResistance].
 	PredictionResistance bool
 
-	// Deterministic makes the output a function of what Entropy gives, as long as one
-	// goroutine uses the generator and no fork or clone signal is noticed. It is for tests
-	// and simulations. What is lost is the protection after a pause: two clones that
-	// nobody tells return the same bytes. It needs an Entropy of its own that is no NV seed.
+	// Deterministic is for tests and simulations. It makes the output a function of what
+	// Entropy gives, as long as one goroutine uses the generator and no fork or clone signal
+	// is noticed. It takes away the protection after a pause: two clones that nobody tells
+	// of it return the same bytes. It needs an Entropy of its own that is no NV seed.
 	Deterministic bool
 
-	// ReseedInterval is how many Generate calls of the DRBG may lie between two
-	// reseeds; small Reads share one of 4096 bytes. 0 is 10,000, as in Mbed TLS; more
-	// than 2^48 (SP 800-90A, table 3) is an error.
+	// ReseedInterval is how many Generate calls of the DRBG there may be between two
+	// reseeds. Reads of up to 1,024 bytes share one Generate of 4,096 bytes; a longer Read
+	// has one for each 64 KiB or part of it. 0 is 10,000, as in Mbed TLS. More than 2^48
+	// (SP 800-90A, table 3) is an error.
 	ReseedInterval uint64
 }
 
@@ -59,6 +62,7 @@ type config struct {
 	deterministic bool
 	interval      uint64
 	forks         uint64 // how many were known when it was made
+	number        uint64 // the clone number when it was made
 
 	// accepted counts, for a generator with an NV seed as its only source, the clones that
 	// it was told to go on after.
@@ -67,7 +71,8 @@ type config struct {
 
 // newConfig is the default Reader's.
 func newConfig(h *host) *config {
-	return &config{host: h, interval: defaultReseedInterval, forks: h.clones.current().forks}
+	g := h.clones.current()
+	return &config{host: h, interval: defaultReseedInterval, forks: g.forks, number: g.number}
 }
 
 // check returns the config that cfg asks for, or says what cannot be had.
@@ -141,5 +146,5 @@ func (c *config) admit(g *generation) error {
 	return nil
 }
 
-// accept is the word of the caller that this clone was told what makes it unique.
+// accept says that this clone was told what makes it unique, and may go on.
 func (c *config) accept() { c.accepted.Store(c.host.clones.current().clones) }

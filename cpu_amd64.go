@@ -25,7 +25,7 @@ const (
 	cpuRandomName = "RDRAND"
 )
 
-// hasCounter says whether cycles may be called, and if not why.
+// hasCounter reports whether cycles may be called, and if not why.
 func hasCounter() (ok bool, why string) {
 	if counterTraps() {
 		return false, "reading the TSC is forbidden to this process (prctl PR_SET_TSC)"

@@ -29,7 +29,7 @@ const (
 	cpuRandomName = "RNDR"
 )
 
-// hasCounter says whether cycles may be called, and if not why.
+// hasCounter reports whether cycles may be called, and if not why.
 func hasCounter() (ok bool, why string) {
 	if !cpu.ARM64.HasAES {
 		return false, "this CPU has no AES instructions"

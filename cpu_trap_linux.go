@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// counterTraps says whether RDTSC raises SIGSEGV in this process, PR_GET_TSC of
+// counterTraps reports whether RDTSC raises SIGSEGV in this process, PR_GET_TSC of
 // prctl(2). Go could not survive finding out by trying.
 func counterTraps() bool {
 	var mode int32

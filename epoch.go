@@ -3,7 +3,7 @@ package rand
 import "sync/atomic"
 
 // An epoch is what Reseed, Deplete and SetPredictionResistance have asked for so far.
-// It is immutable: who asks for more swaps in the next one. A state that was seeded
+// It is immutable: whoever asks for more swaps in the next one. A state that was seeded
 // in an epoch of another id is reseeded before its next use.
 type epoch struct {
 	id      uint64        // starts at 1

@@ -5,13 +5,13 @@ package rand
 // Plan 9, js and wasip1.
 //
 // On Plan 9 a process ID says nothing of forks: each thread of a Go program is a
-// process with a number of its own, made by rfork with shared memory. A program that
-// calls rfork without it, past the Go runtime, is seen as a pause (amd64), or
-// gets operating-system bytes into every small Read (386, arm).
+// process with a number of its own, made by rfork with shared memory. A program may call
+// rfork without shared memory, past the Go runtime. That is seen as a pause on amd64. On
+// 386 and arm every small Read has operating-system bytes in it.
 //
-// WebAssembly cannot fork. Its host can copy an instance's memory; there is no cycle
-// counter, so every small Read mixes in bytes of the host's generator, and
-// each 64 KiB of a large one starts with a reseed.
+// WebAssembly cannot fork, but its host can copy an instance's memory. There is no cycle
+// counter, so every small Read mixes in bytes of the host's generator, and each 64 KiB of
+// a large one starts with a reseed.
 
 func mapForkPage() (page *uint64, why string) { return nil, "no fork is known to copy this program" }
 

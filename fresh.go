@@ -16,12 +16,13 @@ const (
 	maxBurst   = 1 << 12 // turns, for a counter that stands still
 )
 
-// fresh brings 16 bytes into salt that no clone has which was made before the last
-// reading of w: from the CPU's random instruction, or else from the operating system
-// with the counter or the clock absorbed into them. It opens w at that reading, and
-// reports in w whether it saw a pause on the way. in is memory for bytes on their way.
+// fresh XORs 16 bytes into salt that are drawn after the last reading of w, so that no
+// clone from before that reading has them. They come from the CPU's random instruction,
+// or else from the operating system, with the counter or the clock absorbed into them.
+// It opens w at that reading; w is closed again if it saw a pause on the way. Where the
+// counter is not used, lim is nil and w stays closed. in is memory for bytes on their way.
 //
-// Where ready is true the operating system is not waited for.
+// With ready the operating system is not waited for.
 func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bool, in []byte) error {
 	if lim != nil {
 		w.restart(lim)
@@ -50,10 +51,10 @@ func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bo
 	return nil
 }
 
-// burst absorbs the counter into salt again and again, for as long as the pause makes it
-// worth while: R = AES(R XOR reading). It tells clones apart whose kernels gave them the
+// burst absorbs the counter into salt again and again: R = AES(R XOR reading). The longer
+// the pause was, the longer the burst. It tells clones apart whose kernels gave them the
 // same bytes. Each turn is checked, since a clone in the middle has what was absorbed
-// before it. The key is the public one of the derivation function: what is needed of
+// before it. The key is the public one of the derivation function: all that is needed of
 // the cipher is a permutation that mixes.
 func (h *host) burst(salt *[blockLen]byte, w *window, lim *pauseLimits) {
 	budget := min(uint64(float64(lim.rate)*burstTimes*pauseTime.Seconds()), w.gap/burstShare)
@@ -68,8 +69,8 @@ func (h *host) burst(salt *[blockLen]byte, w *window, lim *pauseLimits) {
 	w.close()
 }
 
-// absorbClock is one turn of the burst with the clock, where no counter is usable: it
-// shows other times in clones whose kernels gave them the same bytes.
+// absorbClock is one turn of the burst with the clock, where no counter is usable. Clones
+// whose kernels gave them the same bytes see other times.
 func (h *host) absorbClock(salt *[blockLen]byte) {
 	h.absorb(salt, uint64(h.pause.time().Sub(packageInit.clock)))
 }
@@ -93,8 +94,8 @@ func (h *host) widen(lim *pauseLimits, ready bool) {
 }
 
 // draw asks the CPU for two random words. Where it has no random instruction, or
-// one that is stuck, as some are after a resume (all ones, or the same again
-// and again), ok is false.
+// one that is stuck, as some are after a resume (all zeros, all ones, or the
+// same again and again), ok is false.
 func (h *host) draw() (x, y uint64, ok bool) {
 	if h.random == nil {
 		return 0, 0, false

@@ -11,8 +11,9 @@ type Generator struct{ pool pool }
 
 var errNoGenerator = errors.New("clonerand: Generator not made by New")
 
-// New instantiates a generator and seeds it. It fails with [ErrEntropy] when the
-// source does, and then there is no generator. A nil cfg is the zero Config.
+// New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
+// fails with [ErrEntropy] when the source does, and then there is no generator. Other
+// errors say what of cfg cannot be had.
 //
 // It mirrors psa_crypto_init for the instance that it makes, and CTR_DRBG
 // Instantiate of SP 800-90A, 10.2.1.3.2.
@@ -51,8 +52,8 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 
 // Read fills b. It returns len(b) and no error, or 0 and the error of a reseed that was
 // due and failed: [ErrEntropy] or [ErrCloned]. b is then cleared, and the next Read tries
-// again. Where the operating system's generator fails after the first seeding, the
-// program crashes, as with crypto/rand.
+// again. If the operating system's generator fails after the first seeding the program
+// crashes, as with crypto/rand.
 func (g *Generator) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -64,8 +65,8 @@ func (g *Generator) Read(b []byte) (n int, err error) {
 	return g.pool.read(b, false)
 }
 
-// Uint64 returns a uniform 64-bit value; with it a Generator is a Source of
-// math/rand/v2. It crashes the program where Read would return an error.
+// Uint64 returns a uniform 64-bit value. It makes a Generator a Source of math/rand/v2.
+// It crashes the program where [Generator.Read] would return an error.
 func (g *Generator) Uint64() uint64 {
 	var b [8]byte
 	if _, err := g.Read(b[:]); err != nil {

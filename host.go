@@ -18,9 +18,9 @@ type host struct {
 	pause  *pauseDetector
 	random func() (x, y uint64, ok bool) // the CPU's random instruction, twice; nil where there is none
 
-	// The operating system's generator, asked in three ways: by Reads, which has to be
-	// fast; where its failure must be an error; and without waiting, by those who may run
-	// before it is seeded. Tests replace system alone; the others are nil then.
+	// The operating system's generator, asked in three ways: system is the fast one, for
+	// Reads; strict returns an error where system ends the program; ready does not wait
+	// until the generator is seeded. Tests replace system, and leave the others nil.
 	system io.Reader
 	strict func(b []byte) error
 	ready  func(b []byte) (ok bool)
@@ -50,8 +50,8 @@ var sharedHost atomic.Pointer[host]
 func (h *host) look(w *window, limit uint64) bool {
 	now := h.pause.now()
 	if now < w.last {
-		// Unfenced readings on two CPUs can cross. A fenced one that still lies before the
-		// other means that the counter was set back: all generators have to hear of it.
+		// Unfenced readings on two CPUs can cross. If a fenced one still lies before the last
+		// one, the counter was set back, and all generators have to hear of it.
 		if now = h.pause.nowFenced(); now < w.last {
 			h.clones.bump()
 			h.recheck(true)

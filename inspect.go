@@ -34,6 +34,8 @@ func Inspect(loop time.Duration) []Protection {
 func (h *host) inspectFork(g *generation) Protection {
 	p := Protection{Name: "fork", Active: g.page != nil || g.pid != 0}
 	switch {
+	case g.page != nil && g.pageWhy != "":
+		p.Detail = "the PID, and a page that the kernel may not wipe: " + g.pageWhy
 	case g.page != nil:
 		p.Detail = "a page that the kernel wipes on fork, and the PID"
 	case p.Active:
@@ -59,7 +61,7 @@ func (h *host) inspectPause(loop time.Duration) Protection {
 	p.Active, p.Mend = true, ""
 	p.Detail = fmt.Sprintf("%s at %d kHz, a pause is %d ticks (%v)", counterName, l.rate/1000, l.g, pauseTime)
 	if a := l.allowance.Load(); a > l.g {
-		p.Detail += fmt.Sprintf(", a fold may take %d", a)
+		p.Detail += fmt.Sprintf(", a mix may take %d", a)
 	}
 	if loop > 0 {
 		cost, pauses := h.pause.trial(l, loop)

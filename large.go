@@ -1,16 +1,16 @@
 package rand
 
 const (
-	minStep   = 256        // a large Read that cannot make this much without a pause
-	smallSpan = maxRequest // makes so much of it as small ones, and then tries again
+	minStep   = 256        // the least that is tried as one step
+	smallSpan = maxRequest // where that fails, so much is made as small Reads are, and then steps are tried again
 )
 
 // large makes a large Read in requests of up to 64 KiB, straight into the caller's
 // slice, and looks at the counter after each step of one. A step that a pause fell into
-// is made again from a state that is renewed; it is then shorter, for machines on which
-// steps take longer than a pause may. Those before it stay, and are in both clones, as
-// if they had been read one by one. Where no counter is usable each request starts with
-// a state that is renewed.
+// is made again from a renewed state. It is then shorter, for machines on which a step
+// takes longer than G. The steps before it stay. They are in both clones, as if they had
+// been read one by one. Where no counter is usable each request starts from a renewed
+// state.
 func (s *state) large(b []byte, e *epoch) error {
 	for step := streamStep; len(b) > 0; {
 		if step < minStep {
@@ -36,11 +36,18 @@ func (s *state) large(b []byte, e *epoch) error {
 }
 
 // request makes one request of a large Read, and returns how much of it is made
-// without a pause. Where the caller's memory faults in the middle, the state has given
-// away what it would make again: it is not seeded until the request has ended.
+// without a pause. If the caller's memory faults in the middle, the DRBG would make again
+// what b holds by then. So the state counts as unseeded until the request has ended.
 func (s *state) request(b []byte, step int) (done int) {
 	g := s.generation
 	s.generation = nil
+	ended := false
+	defer func() {
+		if !ended {
+			s.drbg.wipe()
+			s.seeded = nil
+		}
+	}()
 	r := s.drbg.begin()
 	for done < len(b) {
 		part := b[done:min(done+step, len(b))]
@@ -52,12 +59,12 @@ func (s *state) request(b []byte, step int) (done int) {
 		done += len(part)
 	}
 	s.drbg.end(&r)
-	s.generation = g
+	s.generation, ended = g, true
 	return done
 }
 
-// largeAsSmall makes part of a large Read on a machine (an emulator) that is slow
-// at everything but a mix.
+// largeAsSmall makes part of a large Read on a machine (an emulator) where a mix fits into
+// its allowance, but no step fits into G.
 func (s *state) largeAsSmall(b []byte, e *epoch) error {
 	left := s.tries // of the whole Read; each part has its own
 	for len(b) > 0 {

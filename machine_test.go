@@ -221,6 +221,7 @@ func clonePool(p *pool, h *host) *pool {
 		conf.entropy = copyStream(stream)
 	}
 	conf.deterministic, conf.interval, conf.forks = old.deterministic, old.interval, old.forks
+	conf.number = old.number
 	conf.accepted.Store(old.accepted.Load())
 	c := new(pool)
 	states := p.shards.Load().states

@@ -59,8 +59,8 @@ type pauseLimits struct {
 	g    uint64 // a difference of g or more is a pause
 	zero uint64 // 1 where a difference of nothing is a pause, too: two readings are never equal
 
-	// stale says that the rate was found to have changed. No difference is small enough
-	// then: every Read mixes until the rate is measured again.
+	// stale says that the rate has changed. g is 1 then, so that any difference is a pause:
+	// every Read mixes until the rate is measured again.
 	stale bool
 
 	// allowance is what a mix and each of its steps may take: g, or more on a machine
@@ -78,9 +78,9 @@ type moment struct {
 // packageInit is when the measuring of the real counter begins.
 var packageInit = new(pauseDetector).readMoment()
 
-// readMoment reads the clock first. With the clock last at the end of the
-// measuring the span of ticks lies inside the span of time, whatever interrupts it:
-// the rate comes out too low, never too high.
+// readMoment reads the clock first, and the measuring reads it last at its end. So the
+// span of ticks lies inside the span of time. An interruption makes the rate too low,
+// never too high.
 func (p *pauseDetector) readMoment() moment {
 	m := moment{clock: p.time()}
 	if ok, _ := p.hasCounter(); ok {

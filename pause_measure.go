@@ -91,12 +91,12 @@ func perSecond(ticks uint64, t time.Duration) float64 {
 	return float64(ticks) / max(t, 1).Seconds()
 }
 
-// readings is what is learnt from reading the counter again and again.
+// readings is what reading the counter again and again has shown.
 type readings struct {
 	cost  float64 // of one, in ticks: the best of several tries, since one preemption must not decide
 	moves bool
 	equal bool   // two in a row were
-	step  uint64 // the least difference of two that were not; with the time of a reading in it
+	step  uint64 // the least difference of two that were not equal; the time of a reading is in it
 }
 
 func (r *readings) measure(p *pauseDetector) {

@@ -91,7 +91,7 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 	defer s.release()
 	if s.forks != s.host.clones.current().forks {
 		s.wipe()
-		return p.read(b, must) // with another state: this one was left behind, and stays locked so long
+		return p.read(b, must) // by a state of these forks; this one is locked until then
 	}
 	if err := s.read(b, p.epoch.Load(), now); err != nil {
 		if must {
@@ -103,8 +103,8 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 }
 
 // acquire returns a state with its lock held: the home shard if it is free, or else the
-// next. It waits for those who read, but not for those whom a fork has left behind in
-// the parent.
+// next that is. It waits for goroutines of this process, and never for those that a fork
+// has left behind in the parent.
 func (p *pool) acquire(home uint64) *state {
 	for try := 0; ; try++ {
 		sh := p.current()
@@ -124,7 +124,7 @@ func (p *pool) acquire(home uint64) *state {
 	}
 }
 
-// current returns the states of the forks that are known. It looks for new ones.
+// current returns the states for the forks so far. It looks for new forks first.
 func (p *pool) current() *shards {
 	for {
 		sh := p.shards.Load()
@@ -138,8 +138,8 @@ func (p *pool) current() *shards {
 	}
 }
 
-// retire wipes the states of before a fork. Those that are locked are left alone: their
-// holders may live, and be in the middle of a seeding.
+// retire wipes the states from before a fork. It leaves those alone that are locked:
+// their holders may live, and be in the middle of a seeding.
 func (sh *shards) retire() {
 	for i := range sh.states {
 		if s := sh.states[i].Load(); s != nil && s.lock.tryLock() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -91,4 +92,28 @@ func TestForksWithoutEndDoNotHang(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A shard that is first used after an event has seedings that follow it, too.
+func TestAShardThatIsMadeAfterAnEventReseedsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(0)
+		w.cpu = nil
+		h := w.host()
+		r := newPool(h, 2)
+		readN(t, r.only(0), 16)
+		h.clones.bump()
+		for i := range 2 {
+			readN(t, r.only(i), 16)
+		}
+		time.Sleep(2 * time.Second)
+		w.counter += 2000 * ms
+		for i := range 2 {
+			seeded := w.seeded
+			readN(t, r.only(i), 16)
+			if w.seeded == seeded {
+				t.Errorf("shard %d does not reseed after the event", i)
+			}
+		}
+	})
 }

@@ -6,9 +6,9 @@ import (
 )
 
 // SetPredictionResistance switches prediction resistance of the default generator
-// on or off (SP 800-90A, 8.8): when on, every Read reseeds from the entropy source
-// first, whatever its length, and nothing is served from kept output. It draws no
-// entropy itself. Its error is always nil. It mirrors
+// on or off (SP 800-90A, 8.8). When it is on, every Read reseeds from the entropy
+// source first, whatever its length, and nothing is served from kept output. The
+// switch draws no entropy itself. The error is always nil. It mirrors
 // psa_random_set_prediction_resistance.
 func SetPredictionResistance(enabled bool) error {
 	defaultReader.start()
@@ -19,8 +19,8 @@ func SetPredictionResistance(enabled bool) error {
 var errNVResistance = fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
 
 // SetPredictionResistance switches prediction resistance on or off, as the function
-// of this name does for the default generator. An NV seed as the only source can
-// not give it: then true is errors.ErrUnsupported.
+// of this name does for the default generator. An NV seed as the only source cannot
+// give it: there, to switch it on is [errors.ErrUnsupported].
 func (g *Generator) SetPredictionResistance(enabled bool) error {
 	sh := g.pool.shards.Load()
 	if sh == nil {

@@ -80,7 +80,7 @@ var sieve = [...]uint64{
 	157, 163, 167, 173, 179, 181, 191, 193, 197, 199, 211, 223, 227, 229, 233, 239, 241, 251,
 }
 
-// hasSmallFactor says whether a prime of the sieve divides p and is not p.
+// hasSmallFactor reports whether a prime of the sieve divides p and is not p.
 func hasSmallFactor(p *big.Int) bool {
 	words := p.Bits()
 	if p.BitLen() < 64 {

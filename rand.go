@@ -33,7 +33,7 @@ func readReplaced(b []byte) (n int, err error) {
 func crash(err error) { fatal("fatal error: crypto/rand: failed to read random data: " + err.Error()) }
 
 // fatal crashes the program. A panic in the goroutine of the caller could be
-// recovered; one in a new goroutine can not, and the caller never returns.
+// recovered; one in a new goroutine cannot, and the caller never returns.
 func fatal(message string) {
 	go panic(message)
 	select {}
@@ -53,8 +53,8 @@ func Text() string {
 	return string(text[:])
 }
 
-// Int returns a uniform random value in [0, max). It panics if max <= 0, and
-// returns an error if rand.Read returns one.
+// Int returns a uniform random value in [0, max), from bytes of rand. It panics if
+// max <= 0, and returns an error if rand.Read returns one.
 func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 	if max.Sign() <= 0 {
 		panic("crypto/rand: argument to Int is <= 0")
@@ -97,10 +97,10 @@ func readFull(rand io.Reader, b []byte) error {
 	return err
 }
 
-// Generation returns a number that changes whenever a fork or a clone signal is
-// noticed, and never goes down. It looks at the detectors itself. A pause alone
-// does not move it, since a pause is not known to have been a clone: where nothing
-// tells, it is no guard for a nonce counter.
+// Generation returns a number that grows whenever a fork, a clone signal or a cycle counter
+// that was set back is noticed. It looks for forks and signals itself, and may be called
+// from any goroutine. A pause alone does not move it, since a pause is not known to be a
+// clone. So where nothing tells of clones it does not guard a nonce counter.
 func Generation() uint64 {
 	w := thisHost().clones
 	w.pollID()

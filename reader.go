@@ -5,16 +5,16 @@ import (
 	"runtime"
 )
 
-// Reader is the default generator, safe for concurrent use. Whoever replaces it
-// replaces it for [Read] and [Text], too, as with crypto/rand.
+// Reader is the default generator, safe for concurrent use. Its Read returns [ErrEntropy]
+// where a first seeding fails, on systems that can tell (Linux). Where the operating
+// system's generator fails later the program crashes, as with crypto/rand. Whoever
+// replaces Reader replaces it for [Read] and [Text], too, as there.
 var Reader io.Reader = defaultReader
 
 // defaultReader is a pool that is made at first use.
 var defaultReader = new(pool)
 
-// Read fills b. It returns an error only where the operating system's generator fails
-// at the first seeding or in Reseed, and then b is cleared. Where it fails later the
-// program crashes, as with crypto/rand.
+// Read fills b, or returns an error of a state's first seeding and leaves b cleared.
 func (p *pool) Read(b []byte) (n int, err error) { return p.read(b, false) }
 
 // start makes the states of the default Reader, unless they are there. It has no lock:

@@ -1,13 +1,13 @@
 package rand
 
 // Reseed draws fresh entropy and mixes it, and perso, into the default generator
-// behind Reader. Every Read of any goroutine that starts after Reseed has
+// behind [Reader]. Every Read of any goroutine that starts after Reseed has
 // returned uses a state that was seeded afterwards, with perso in it. perso may be
 // nil or have any length; it need not be secret. No personalization is lost:
 // those of earlier calls stay in.
 //
-// An error wraps ErrEntropy. The generator is then depleted: nothing that was
-// kept leaves it, and the next Read seeds it anew, with perso. In this it is
+// An error wraps [ErrEntropy]. The generator is then depleted: nothing that was
+// kept leaves it, and the next Read seeds it anew, with perso. In this Reseed is
 // stricter than the function that it mirrors, psa_random_reseed.
 func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 
@@ -30,13 +30,13 @@ const minUnique = 16
 // personalizations so far as additional input. perso may be nil or have any
 // length.
 //
-// An error wraps ErrEntropy; the generator emits nothing until a seeding succeeds,
-// and every Read tries one. It mirrors psa_random_reseed, where the generator
-// stays usable.
+// An error wraps [ErrEntropy]. The generator emits nothing until a seeding succeeds,
+// and every Read tries one. In this Reseed is stricter than the function that it
+// mirrors, psa_random_reseed.
 //
-// After a clone was noticed, a generator whose only source is an NV seed needs a
-// perso of 16 bytes or more that no other clone has. With less it returns
-// ErrCloned.
+// After a clone signal, a generator whose only source is an NV seed needs a perso
+// of 16 bytes or more that no other clone has. With less Reseed returns
+// [ErrCloned].
 func (g *Generator) Reseed(perso []byte) error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator

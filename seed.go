@@ -8,8 +8,8 @@ const maxExtra = 512
 
 // seed seeds the state in epoch e and under the generation that is read here, before
 // the entropy is drawn: one that is read afterwards could hide an event. A state whose
-// seeding fails stays unseeded. Where strict is true an operating system that fails is an
-// error on every system that can tell.
+// seeding fails is unseeded. With strict, a failure of the operating system's generator is
+// an error where systemStrict can tell; without, it ends the program.
 func (s *state) seed(e *epoch, strict bool) error {
 	g := s.host.clones.current()
 	if err := s.conf.admit(g); err != nil {
@@ -17,7 +17,7 @@ func (s *state) seed(e *epoch, strict bool) error {
 		return err
 	}
 	first := s.seeded == nil
-	event := first && s.forks > s.conf.forks || !first && s.seeded != g
+	event := first && g.number != s.conf.number || !first && s.seeded != g
 	if event {
 		s.window.shut()
 	}
@@ -50,8 +50,8 @@ func (s *state) seed(e *epoch, strict bool) error {
 }
 
 // extraInput appends what goes into a seeding beside the entropy: what made this clone
-// differ, what Reseed was given, and what tells this instance from others. It reports
-// whether the CPU's random instruction gave its part, or was not asked.
+// differ, what Reseed was given, and what tells this instance from others. random is
+// false where the CPU's random instruction was asked and did not give its part.
 func (s *state) extraInput(b []byte, e *epoch, first, event bool) (extra []byte, random bool) {
 	if s.buffer.mixing {
 		b = append(b, s.buffer.salt[:]...)
@@ -88,9 +88,9 @@ func (s *state) freshen() error {
 	return nil
 }
 
-// mixFresh returns 16 fresh bytes to go into the state, where all that takes longer than
-// a pause may is done: what follows until the next look fits in one. It returns nil
-// where the state is this instance's alone anyway.
+// mixFresh returns 16 fresh bytes to go into the state. It is called after all that takes
+// long: what follows until the next look takes less than G. It returns nil where the
+// window is open: no pause has passed, and the state is this instance's alone already.
 func (s *state) mixFresh() (late []byte, err error) {
 	if s.conf.deterministic {
 		return nil, nil

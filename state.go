@@ -1,7 +1,7 @@
 package rand
 
 const (
-	maxShort = 2 * blockLen // a Read of so much, a key or an UUID, takes no defer
+	maxShort = 2 * blockLen // a Read of up to this, a key or a UUID, takes no defer
 	maxSmall = 1024         // a longer Read has requests of its own
 	maxTries = 8            // of anything, before operating-system bytes go over what is returned
 )
@@ -18,17 +18,20 @@ type secrets struct {
 // A state is one DRBG, the output that is kept of it, and what is known about how long
 // both are this instance's alone. Its methods are called with its lock held.
 //
-//	            | generation        | window | buffer          | small Reads return
-//	unseeded    | nil               | closed | empty           | after a seeding
-//	alone       | the latest        | open   | not mixing      | kept output as it is
-//	after pause | the latest        | closed | not mixing      | kept output, mixed with a new salt
-//	mixing      | the latest        | open   | mixing          | kept output, mixed with the salt at hand
-//	outdated    | not the latest    | any    | any             | after a seeding
+//	            | generation, epoch | window | buffer     | a small Read returns
+//	unseeded    | nil               | any    | any        | output made after a seeding
+//	outdated    | not the latest    | any    | any        | the same
+//	alone       | the latest        | open   | not mixing | kept output as it is
+//	after pause | the latest        | closed | any        | kept output, mixed with a new salt
+//	mixing      | the latest        | open   | mixing     | kept output, mixed with the salt at hand
 //
-// A state becomes unseeded where a seeding fails and where eight tries of a Read have
-// failed. It becomes alone by a seeding or by freshen, after a pause by the next Read,
-// mixing by that Read's salt, and alone again when the mixing buffer is used up. A
-// Deterministic state is alone as soon as it is seeded, and its window stays closed.
+// A seeding or freshen makes a state alone. A pause closes the window. The next small Read
+// draws a salt, and from then on the buffer is mixing. When that buffer is used up, and
+// before a large Read, the state is made alone again. A seeding that fails, or a Read
+// whose eight tries fail, leaves the state unseeded.
+//
+// Where the counter is not used the window is always closed. So it is in a Deterministic
+// state, which returns its kept output as it is all the same. docs/design.md has more.
 type state struct {
 	lock  tryLock
 	forks uint64 // how many were known when it was made: a child makes others
@@ -58,16 +61,16 @@ func newState(c *config, forks uint64) *state {
 }
 
 // serves reports whether a Read of n bytes may return kept output as it is: the fast
-// path. now is a reading since the Read began. It may be taken before the lock: kept
-// output was made before the window's last reading, and a reading from before the
-// output was made lies before that one, and so does not hold.
+// path. now is a reading since the Read began, perhaps from before the lock was taken. If
+// another Read has made the output since, the window's last reading is later than now,
+// and now does not hold.
 func (s *state) serves(n int, e *epoch, now uint64) bool {
 	return uint(n-1) < maxSmall && s.buffer.has(n) && !s.buffer.mixing && s.epoch == e && s.window.holds(now)
 }
 
-// release erases what was taken and gives the lock back, however a Read ended: a fault in
-// the caller's memory, a panic or a Goexit in its reader leave no lock held and nothing
-// that could be given twice.
+// release erases what was taken and gives the lock back. It is deferred, so that a fault
+// in the caller's memory, or a panic or Goexit in its reader, leaves no lock held, and
+// nothing that could be given twice.
 func (s *state) release() {
 	s.buffer.eraseTaken()
 	s.lock.unlock()
@@ -92,8 +95,8 @@ func (s *state) hand(b []byte) bool {
 	return false
 }
 
-// read fills b, or returns an error. b is cleared where it returns an error, and where it
-// does not return. now is a reading of the counter since the Read began, or 0.
+// read fills b, or returns an error. b is cleared with an error, and on a panic or Goexit.
+// now is a reading of the counter since the Read began, or 0.
 func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 	if len(b) == 0 {
 		return nil
@@ -112,7 +115,7 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 		if err := s.prepare(e); err != nil {
 			return err
 		}
-		under := s.generation // a seeding in the middle of b moves it on, and not what was made before
+		under := s.generation // of the first byte of b: a seeding in its middle may have a later one
 		made, err := s.make(b, e)
 		if err != nil {
 			return err
@@ -171,8 +174,8 @@ func (s *state) prepare(e *epoch) error {
 	return nil
 }
 
-// make fills b from the seeded state. It reports false when it could not do so without
-// a pause in maxTries.
+// make fills b from the seeded state. It reports false when a pause fell into each of
+// maxTries.
 func (s *state) make(b []byte, e *epoch) (made bool, err error) {
 	if len(b) <= maxSmall {
 		return s.small(b, e)
@@ -227,8 +230,8 @@ func (s *state) lookBehind(n int) bool {
 	return held
 }
 
-// erase leaves the buffer empty. Where only its salt was this instance's alone, nothing
-// is from then on.
+// erase leaves the buffer empty. Where the buffer was mixing, its salt alone told this
+// instance from clones, and that is gone now.
 func (s *state) erase() {
 	if s.buffer.mixing {
 		s.window.close()
@@ -236,8 +239,8 @@ func (s *state) erase() {
 	s.buffer.erase()
 }
 
-// renew does before a request what is due: a seeding, or what makes the state this
-// instance's alone, unless it is that already.
+// renew readies the DRBG for a request. It seeds when the interval is over, and makes the
+// state this instance's alone unless alone says that it is.
 func (s *state) renew(e *epoch, alone bool) error {
 	switch {
 	case s.drbg.reseedCounter > s.conf.interval:
@@ -251,8 +254,8 @@ func (s *state) renew(e *epoch, alone bool) error {
 	}
 }
 
-// mix mixes out in place and copies it to b, and reports whether no pause fell between
-// the making of the salt and the end. In maxTries without that it reports false.
+// mix mixes out in place and copies it to b, until no pause falls between the draw of the
+// salt and the end. It reports false when no try is left.
 func (s *state) mix(b, out []byte) (made bool, err error) {
 	for failed := 1; ; failed++ {
 		if !s.buffer.mixing || !s.window.open() {
@@ -286,9 +289,8 @@ func (s *state) mixWatched(b, out []byte) bool {
 	return true
 }
 
-// fresh is host.fresh for this state. A source that must not be waited for is that of
-// a generator which lives from an NV seed alone: it may run before the kernel's
-// generator is seeded.
+// fresh is host.fresh for this state. A generator whose only source is an NV seed does not
+// wait for the kernel's generator: it may run before that is seeded.
 func (s *state) fresh(salt *[blockLen]byte) error {
 	if s.lim != nil { // a set-back in the middle of a Read may have left them stale
 		if s.lim = s.host.pause.usable(); s.lim == nil {
@@ -298,8 +300,9 @@ func (s *state) fresh(salt *[blockLen]byte) error {
 	return s.host.fresh(salt, &s.window, s.lim, s.conf.nv != nil, s.in[:])
 }
 
-// overlay is the last resort: bytes of the operating system over whatever is in b, with
-// those of the CPU's random instruction, or else with the counter or the clock absorbed.
+// overlay is the last resort. It XORs bytes of the operating system into b, whatever that
+// holds. With them go those of the CPU's random instruction, or else the counter or the
+// clock is absorbed into them.
 func (s *state) overlay(b []byte) error {
 	block := (*[blockLen]byte)(s.in[:])
 	defer clear(block[:])

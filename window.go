@@ -1,10 +1,10 @@
 package rand
 
-// A window is the time since which a state is known to be this instance's alone. It is
-// kept open by one reading of the cycle counter after the other, none of them later
-// than limit ticks after the one before: nobody clones in so little time. A pause
-// closes it. A window that is closed opens again where fresh bytes come into the state:
-// at a reading from before they were drawn, never at one from after.
+// A window is the time since which a state is known to be this instance's alone. It stays
+// open while each reading of the cycle counter comes less than limit ticks after the one
+// before: nobody clones in so little time. A pause closes it. Fresh bytes that come into
+// the state open it again, at a reading from before they were drawn, never at one from
+// after.
 type window struct {
 	last  uint64 // the last reading, whether the window is open or not
 	limit uint64 // pauseLimits.g while it is open; 0 while it is closed
@@ -12,8 +12,8 @@ type window struct {
 	gap   uint64 // the longest pause since the last fresh bytes, in ticks; ^0: not known
 }
 
-// holds reports whether no pause lies between the last reading and now. A reading that
-// went back differs by nearly 2^64, and so does not hold.
+// holds reports whether the window is open and no pause lies between the last reading and
+// now. A reading that went back differs by nearly 2^64, and so does not hold.
 func (w *window) holds(now uint64) bool { return now-w.last-w.zero < w.limit }
 
 func (w *window) open() bool { return w.limit != 0 }
@@ -38,5 +38,5 @@ func (w *window) close() { w.limit = 0 }
 // shut closes a window after an event, which may have been a pause of any length.
 func (w *window) shut() { w.limit, w.gap = 0, ^uint64(0) }
 
-// settle says that fresh bytes are in: what was paused before does not matter any more.
+// settle says that fresh bytes are in: pauses before them do not matter any more.
 func (w *window) settle() { w.gap = 0 }
