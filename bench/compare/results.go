@@ -79,17 +79,20 @@ func (g *grid) table(out *bytes.Buffer) {
 func (r *results) ratios(out *bytes.Buffer) {
 	ours, pair := r.alone.row(nameOurs), r.pair.row(nameOurs)
 	last := len(sizes) - 1
-	w := newTable(out, "what", "is", "must", "aim")
-	row := func(what string, is float64, limits string) {
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %s\t|\n", what, is, limits)
+	cpu := cpuName()
+	w := newTable(out, "what", "is", "must")
+	most := func(what string, is float64, f figure) {
+		fmt.Fprintf(w, "| %s\t| %.2f\t| <= %.2f\t|\n", what, is, f.most(cpu))
 	}
-	row("16 B, time vs crypto/rand", ours[0]/r.alone.row(nameCrypto)[0], "<= 0.45\t| 0.28")
-	row("16 B, time vs frand", ours[0]/r.alone.row(nameFrand)[0],
-		fmt.Sprintf("<= %.1f\t| %g", mustVersusFrand, aimVersusFrand))
-	row("16 B, 2 goroutines, throughput vs 1", ours[0]/pair[0], ">= 1.7\t| 1.9")
-	row("16 B, 2 goroutines, time vs crypto/rand", pair[0]/r.pair.row(nameCrypto)[0], "<= 0.50\t| 0.30")
-	row("4 KiB, time vs crypto/rand", ours[5]/r.alone.row(nameCrypto)[5], "<= 0.17\t| 0.13")
-	row("1 MiB, throughput vs AES-256-CTR alone", r.alone.row(nameRaw)[last]/ours[last], ">= 0.93\t| 0.96")
+	least := func(what string, is float64, f figure) {
+		fmt.Fprintf(w, "| %s\t| %.2f\t| >= %.2f\t|\n", what, is, f.least(cpu))
+	}
+	most("16 B, time vs crypto/rand", ours[0]/r.alone.row(nameCrypto)[0], versusCrypto16)
+	most("16 B, time vs frand", ours[0]/r.alone.row(nameFrand)[0], versusFrand)
+	least("16 B, 2 goroutines, throughput vs 1", ours[0]/pair[0], twoVersusOne)
+	most("16 B, 2 goroutines, time vs crypto/rand", pair[0]/r.pair.row(nameCrypto)[0], twoVersusCrypto)
+	most("4 KiB, time vs crypto/rand", ours[5]/r.alone.row(nameCrypto)[5], versusCrypto4K)
+	least("1 MiB, throughput vs AES-256-CTR alone", r.alone.row(nameRaw)[last]/ours[last], versusRawCTR)
 	w.Flush()
 }
 
