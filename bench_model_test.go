@@ -42,6 +42,7 @@ const (
 )
 
 func modelTables() string {
+	load := loadAverage()
 	parts := partsOfRead()
 	var loops []func(n int)
 	for _, p := range parts {
@@ -60,7 +61,8 @@ func modelTables() string {
 		term{"mix key", perBuffer}, term{"seeding", perBuffer})
 
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "%s, %s/%s.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(&out, "%s, %s/%s, %s, %d CPUs; load average at the begin: %s.\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuName(), runtime.NumCPU(), load)
 	fmt.Fprintf(&out, "\nA Read of 16 bytes, nanoseconds:\n\n")
 	sumTable(&out, t, quick, "measured as a whole", t["Read of 16 B"])
 	whole := notHere
@@ -117,6 +119,16 @@ func sumTable(out *bytes.Buffer, t map[string]float64, terms []term, whole strin
 func pausedRead(lim *pauseLimits) (read, draws float64) {
 	read, _, draws = quietest(lim, pauses[0], latencies.mean)
 	return read, draws
+}
+
+// loadAverage is how much else the machine had to do in the last minute.
+func loadAverage() string {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(load), " ")
+	return first
 }
 
 // replaceMeasured puts text between the two marks of a page.
