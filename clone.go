@@ -74,13 +74,7 @@ func (g *generation) holds() bool {
 // poll is number, and sees a fork on every system that can fork: where no page is
 // trusted to be wiped it asks for the process ID. That is a system call. The fast path
 // uses still instead: it knows from the cycle counter that there was no time for a fork.
-func (w *cloneWatch) poll() uint64 {
-	g := w.last.Load()
-	if g == nil || g.pageWhy != "" && g.pid != w.identity() {
-		return w.look().number
-	}
-	return w.number()
-}
+func (w *cloneWatch) poll() uint64 { return w.current().number }
 
 // pollID is poll, and looks at the process ID although there is a page.
 func (w *cloneWatch) pollID() {
@@ -91,8 +85,12 @@ func (w *cloneWatch) pollID() {
 
 // current is the generation behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *generation {
-	w.poll()
-	return w.last.Load()
+	g := w.last.Load()
+	if g == nil || g.pageWhy != "" && g.pid != w.identity() || !g.holds() {
+		w.look()
+		g = w.last.Load()
+	}
+	return g
 }
 
 // forks counts the forks that were noticed. It does not look for new ones.

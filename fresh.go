@@ -34,6 +34,12 @@ func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bo
 			return nil
 		}
 	}
+	return h.freshBeside(cpu, salt, w, lim, ready, in)
+}
+
+// freshBeside is the rest of fresh where the random instruction is not enough. cpu reports
+// whether it gave its part.
+func (h *host) freshBeside(cpu bool, salt *[blockLen]byte, w *window, lim *pauseLimits, ready bool, in []byte) error {
 	in = in[:blockLen]
 	defer clear(in)
 	if err := h.ask(in, ready); err != nil {

@@ -139,6 +139,9 @@ func (p *pauseDetector) nowFenced() uint64 {
 // usable returns the limits where the counter is usable, and otherwise nil.
 func (p *pauseDetector) usable() *pauseLimits {
 	l := p.limits.Load()
+	if l != nil && !l.stale && l.why == "" {
+		return l
+	}
 	if (l == nil || l.stale) && p.measuring.tryLock() {
 		if measured := p.measure(l); measured != nil {
 			l = measured

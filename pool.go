@@ -86,11 +86,19 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 	return p.readFrom(p.acquire(home), b, 0, must) // an event
 }
 
-// readFrom is read from a state that is locked, and gives the lock back.
+// readFrom is read from a state that is locked. However it ends, it gives the lock back, and
+// b is cleared unless it was filled.
 func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err error) {
-	defer s.release()
+	done := false
+	defer func() {
+		s.release() // first, since b may fault again
+		if !done {
+			clear(b)
+		}
+	}()
 	if s.forks != s.host.clones.current().forks {
 		s.wipe()
+		done = true            // that Read clears b itself
 		return p.read(b, must) // by a state of these forks; this one is locked until then
 	}
 	if err := s.read(b, p.epoch.Load(), now); err != nil {
@@ -99,6 +107,7 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 		}
 		return 0, err
 	}
+	done = true
 	return len(b), nil
 }
 

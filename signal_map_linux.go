@@ -1,7 +1,6 @@
 package rand
 
 import (
-
 	"github.com/clonerand/rand/internal/signalfile"
 	"golang.org/x/sys/unix"
 )

@@ -95,18 +95,12 @@ func (s *state) hand(b []byte) bool {
 	return false
 }
 
-// read fills b, or returns an error. b is cleared with an error, and on a panic or Goexit.
-// now is a reading of the counter since the Read began, or 0.
+// read fills b, or returns an error: then, and where it does not return, b holds bytes that
+// the caller has to clear. now is a reading of the counter since the Read began, or 0.
 func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 	if len(b) == 0 {
 		return nil
 	}
-	done := false
-	defer func() {
-		if !done {
-			clear(b)
-		}
-	}()
 	s.begin(now)
 	if e.resist {
 		s.generation = nil // a seeding for this Read
@@ -125,16 +119,11 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 		}
 		// The process ID is looked at here, too, where no page is trusted.
 		if made && s.host.clones.current() == under {
-			done = true
 			return nil
 		}
 		if s.tries--; s.tries <= 0 {
 			s.generation = nil // nobody knows whose state this is: the next Read starts anew
-			if err := s.overlay(b); err != nil {
-				return err
-			}
-			done = true
-			return nil
+			return s.overlay(b)
 		}
 		clear(b)
 	}
@@ -142,7 +131,6 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 
 // begin takes the first reading of a Read, if the caller has none.
 func (s *state) begin(now uint64) {
-	s.lim = nil
 	if s.conf.deterministic {
 		return
 	}
@@ -156,7 +144,7 @@ func (s *state) begin(now uint64) {
 	} else {
 		s.host.look(&s.window, s.window.limit)
 	}
-	if long := last != 0 && s.lim.long(s.window.last-last); long || s.host.pause.doubt.Load() {
+	if long := last != 0 && !s.window.open() && s.lim.long(s.window.last-last); long || s.host.pause.doubt.Load() {
 		s.host.recheck(long)
 		s.lim = s.host.pause.usable()
 	}
@@ -190,8 +178,7 @@ func (s *state) small(b []byte, e *epoch) (made bool, err error) {
 			return false, err
 		}
 	}
-	out := s.buffer.take(len(b))
-	defer s.buffer.eraseTaken()
+	out := s.buffer.take(len(b)) // release erases it
 	if s.conf.deterministic || !s.buffer.mixing && s.window.open() {
 		copy(b, out)
 		return true, nil
