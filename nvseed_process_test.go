@@ -88,7 +88,7 @@ var seedHelpers = map[string]func(s *NVSeed, args []string) error{
 }
 
 // drawSteps are the steps of a draw, as the hook sees them, and what follows it.
-var drawSteps = []string{"lock opened", "locked", "read", "derived", "removed", "created", "written", "synced", "closed", "renamed", "durable", "drawn", "handed out"}
+var drawSteps = []string{"opened", "lock opened", "locked", "read", "derived", "removed", "created", "written", "synced", "closed", "renamed", "durable", "drawn", "handed out"}
 
 func TestSeedHelperProcess(t *testing.T) {
 	if os.Getenv(seedHelperEnv) == "" {
