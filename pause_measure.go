@@ -100,7 +100,7 @@ type readings struct {
 }
 
 func (r *readings) measure(p *pauseDetector) {
-	const tries, each = 8, 32
+	const tries, each = 4, 32
 	for range tries {
 		first := p.now()
 		last := first

@@ -86,8 +86,13 @@ func (s *state) wipe() {
 // hand copies kept output to b on the fast path and gives the lock back. It reports
 // whether b may be returned.
 func (s *state) hand(b []byte) bool {
-	defer s.release()
-	copy(b, s.buffer.take(len(b)))
+	out := s.buffer.take(len(b))
+	defer func() { // release, written out since it is faster
+		clear(out)
+		s.buffer.erased = s.buffer.pos
+		s.lock.unlock()
+	}()
+	copy(b, out)
 	if s.host.clones.still(s.generation) {
 		return true
 	}
