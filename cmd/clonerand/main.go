@@ -29,9 +29,12 @@ clonerand COMMAND -h says more.
 type command func(args []string, stdout, stderr io.Writer) int
 
 var commands = map[string]command{
+	"go":     goCommand,
+	"goroot": gorootCommand,
 	"read":   readCommand,
 	"seed":   seedCommand,
 	"signal": signalCommand,
+	"std":    stdCommand,
 }
 
 func main() {
