@@ -12,17 +12,17 @@ import (
 
 var executableSuffix = map[bool]string{true: ".exe"}[runtime.GOOS == "windows"]
 
-// runInstead runs another program and returns its exit status. An interrupt goes to both, and is
+// runInstead runs another program; its exit status is in the error. An interrupt goes to both, and is
 // for that program to answer.
-func runInstead(path string, args, env []string) (status int, err error) {
+func runInstead(path string, args, env []string) error {
 	signal.Ignore(os.Interrupt)
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exit.ExitCode(), nil
+		return &exitStatus{status: exit.ExitCode()}
 	}
-	return 0, err
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -15,9 +16,13 @@ import (
 	"github.com/clonerand/rand/internal/goroot"
 )
 
-const goUsage = `usage: clonerand go COMMAND [ARGUMENTS]
+const packagePath = "github.com/clonerand/rand"
 
-Runs the go command with a standard library that is patched to draw its random bytes from this package: TLS, keys,
+var goCommand = &command{
+	name:  "go",
+	args:  "COMMAND [ARGUMENTS]",
+	short: "build, test and run with a standard library that draws from the package",
+	long: `Runs the go command with a standard library that is patched to draw its random bytes from this package: TLS, keys,
 nonces and all else in package crypto. The arguments, the output and the exit status are the go command's own. The
 program to be built needs one line in its package main:
 
@@ -30,50 +35,40 @@ the user's cache. Your own Go stays as it is.
 clonerand std diff           shows the patch
 clonerand std check PROGRAM  says whether a program was built with it
 clonerand goroot DIR         makes a patched GOROOT for other tools
-`
+`,
+	least: 1, most: -1,
+	start: func(*flag.FlagSet) action { return runPatchedGo },
+}
 
-const packagePath = "github.com/clonerand/rand"
-
-func goCommand(args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(stderr, goUsage)
-		return 2
-	}
-	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-		fmt.Fprint(stdout, goUsage)
-		return 0
-	}
+// runPatchedGo returns only where the go command could not be run in the place of this process.
+func runPatchedGo(args []string, _, _ io.Writer) error {
 	tool, err := findGo()
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	b, err := tool.plan(args)
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	defer b.close()
 	env, err := b.settings()
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	cache, err := treeFolder(env)
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	tree, err := goroot.Cached(env.GOROOT, env.version(), cache)
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	tool.use(tree)
 	if err := b.check(env, tree); err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	b.close() // what follows may not return
-	status, err := runInstead(tool.path, append([]string{"go"}, b.args...), tool.env)
-	if err != nil {
-		return failed(stderr, err)
-	}
-	return status
+	return runInstead(tool.path, append([]string{"go"}, b.args...), tool.env)
 }
 
 // A goTool is a go command and the environment that it runs in.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,44 +10,34 @@ import (
 	"github.com/clonerand/rand/internal/goroot"
 )
 
-const stdUsage = `usage: clonerand std check PROGRAM...
-       clonerand std diff
-
-check   says for each program (an executable file or a library) whether its standard library is patched to draw from
-        this package, and whether the package is in it. The status is 0 where both hold for all. It looks for
-        the names of two functions in the table that the Go runtime needs: stripped programs have it, too. In
-        compressed or obfuscated ones it finds nothing and says no.
-diff    shows what the patch changes in the standard library of the go command of the current folder.
-`
-
-var stdCommands = map[string]command{
-	"check": stdCheckCommand,
-	"diff":  stdDiffCommand,
+var stdCommand = &command{
+	name:  "std",
+	short: "the patched standard library: who has it, and what it changes",
+	long: `check looks for the names of two functions in the table that the Go runtime needs, which stripped programs have, too.
+In compressed or obfuscated ones it finds nothing and says no.
+`,
+	sub: []*command{
+		{name: "check", args: "PROGRAM...", short: "say whether programs are patched, and have the package in them", least: 1, most: -1,
+			long: `A PROGRAM is an executable file or a library. The status is 0 where both hold for all of them.
+`,
+			start: func(*flag.FlagSet) action { return checkPrograms }},
+		{name: "diff", short: "show what the patch changes in the Go of the current folder",
+			start: func(*flag.FlagSet) action { return diffStd }},
+	},
 }
 
-func stdCommand(args []string, stdout, stderr io.Writer) int {
-	return dispatch(stdCommands, stdUsage, args, stdout, stderr)
-}
-
-func stdCheckCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("check", flag.ContinueOnError)
-	if status, done := parse(flags, stdUsage, args, len(args), stdout, stderr); done {
-		return status
-	}
-	if flags.NArg() == 0 {
-		return misused(stderr, stdUsage, errors.New("no program is named"))
-	}
-	status := 0
-	for _, name := range flags.Args() {
+func checkPrograms(args []string, stdout, _ io.Writer) error {
+	all := true
+	for _, name := range args {
 		program, err := os.ReadFile(name)
 		if err != nil {
-			return failed(stderr, err)
+			return err
 		}
 		patched, ours := hasFunction(program, goroot.Marker), hasFunction(program, packageMarker)
+		all = all && patched && ours
 		switch {
 		case patched && ours:
 			fmt.Fprintf(stdout, "%s: patched, and the package is in it\n", name)
-			continue
 		case patched:
 			fmt.Fprintf(stdout, "%s: patched, but the package is not in it: import _ %q in its package main\n", name, packagePath)
 		case ours:
@@ -56,9 +45,11 @@ func stdCheckCommand(args []string, stdout, stderr io.Writer) int {
 		default:
 			fmt.Fprintf(stdout, "%s: not patched, and the package is not in it\n", name)
 		}
-		status = 1
 	}
-	return status
+	if !all {
+		return &exitStatus{status: 1}
+	}
+	return nil
 }
 
 // packageMarker is a function that is in a program with the package, and in no other. The name is in
@@ -70,23 +61,19 @@ func hasFunction(program []byte, name [2]string) bool {
 	return bytes.Contains(program, []byte("\x00"+name[0]+"."+name[1]+"\x00"))
 }
 
-func stdDiffCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("diff", flag.ContinueOnError)
-	if status, done := parse(flags, stdUsage, args, 0, stdout, stderr); done {
-		return status
-	}
+func diffStd(_ []string, stdout, _ io.Writer) error {
 	env, err := currentGo()
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	files, err := goroot.Patch(env.GOROOT)
 	if err != nil {
-		return failed(stderr, err)
+		return err
 	}
 	for _, f := range files {
 		writeDiff(stdout, f)
 	}
-	return 0
+	return nil
 }
 
 // writeDiff writes a unified diff with a single hunk: from the first line that differs to the last.
