@@ -29,6 +29,7 @@ func Copy(root, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
+	os.Remove(dir) // no folder is renamed over another
 	return install(root, dir, 0o755, copyFile, files)
 }
 
