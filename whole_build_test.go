@@ -75,9 +75,8 @@ func (g goTool) build(t *testing.T, pkg string, flags ...string) (program string
 }
 
 // output runs a program, or skips the test where this machine cannot.
-func output(t *testing.T, program string, env ...string) []byte {
+func output(t *testing.T, run *exec.Cmd, env ...string) []byte {
 	t.Helper()
-	run := exec.Command(program)
 	run.Env = append(os.Environ(), env...)
 	out, err := run.Output()
 	if run.Process == nil && os.Getenv("CLONERAND_TEST_EMULATOR") != "" {

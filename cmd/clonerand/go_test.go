@@ -349,8 +349,10 @@ func TestInstallOfAVersion(t *testing.T) {
 	old, _, _ := s.exec("go", "env", "GOPROXY")
 	modules, _, _ := s.exec("go", "env", "GOMODCACHE")
 	// The modules that are there serve as a proxy, so that no network is needed.
-	s.env = append(s.env, "GOBIN="+bin, "GOMODCACHE="+cache, "GONOSUMDB=*", "GOFLAGS=-modcacherw",
+	s.env = append(s.env, "GOBIN="+bin, "GOMODCACHE="+cache, "GONOSUMDB=*",
 		"GOPROXY=file://"+filepath.ToSlash(proxy)+",file://"+filepath.ToSlash(strings.TrimSpace(modules))+"/cache/download,"+strings.TrimSpace(old))
+
+	defer s.exec("go", "clean", "-modcache") // whose folders are read-only
 
 	for _, version := range []string{"latest", "v1.2.3"} {
 		if _, errs, status := s.run("install", "example.com/tools/with@"+version); status != 0 {
@@ -370,6 +372,8 @@ func TestInstallOfAVersion(t *testing.T) {
 		t.Error("it was installed")
 	}
 }
+
+var everyPort = flag.Bool("ports", false, "cross-build patched programs for many systems: each compiles a standard library")
 
 // A program for another system cannot be run here, but it can be looked at.
 func TestCrossBuildsArePatched(t *testing.T) {
@@ -525,5 +529,3 @@ func TestTheStatusIsTheGoCommands(t *testing.T) {
 		}
 	}
 }
-
-var everyPort = flag.Bool("ports", false, "cross-build patched programs for many systems: each compiles a standard library")
