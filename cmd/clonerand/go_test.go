@@ -158,6 +158,8 @@ func TestGoRunIsPatched(t *testing.T) {
 	s.dir = t.TempDir() // where there is no module
 	s.patched("run", "-C", module, ".")
 	s.patched("run", "-C="+module, ".")
+	s.env = append(s.env, "GOROOT="+goEnv(t, "GOROOT"))
+	s.patched("run", "-C", module, ".")
 	s.refused("", "run", ".")
 }
 
@@ -208,6 +210,9 @@ func TestTheToolchainOfTheModuleIsPatched(t *testing.T) {
 	if got := s.patched("run", "."); got != want {
 		t.Errorf("GOTOOLCHAIN by go env -w: %q, want %q", got, want)
 	}
+	if out, _, _ := s.run("env", "GOTOOLCHAIN"); out != "local\n" {
+		t.Errorf("the tree may go on to the toolchain %s", out)
+	}
 	if other == "go1.26.8" {
 		return // no line of go.mod asks for an older one
 	}
@@ -216,6 +221,12 @@ func TestTheToolchainOfTheModuleIsPatched(t *testing.T) {
 	if got := s.patched("run", "."); got != want {
 		t.Errorf("a toolchain line: %q, want %q", got, want)
 	}
+	module := s.dir
+	s.dir = t.TempDir()
+	if got := s.patched("run", "-C", module, "."); got != want {
+		t.Errorf("a toolchain line there: %q, want %q", got, want)
+	}
+	s.dir = module
 	s.write("go.mod", strings.Replace(s.goMod(""), "\ngo 1.26.0\n", "\ngo 1.27.4\n", 1))
 	if got := s.patched("run", "."); got != want {
 		t.Errorf("a newer go line: %q, want %q", got, want)
