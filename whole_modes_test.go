@@ -101,7 +101,7 @@ func (b *wholeBuild) run(t *testing.T, g goTool) (r wholeReport) {
 	t.Helper()
 	g.env = append(slices.Clone(g.env), b.env...)
 	program := g.build(t, "./testdata/whole", b.flags...)
-	cmd := exec.Command(program)
+	var args []string
 	env := []string{"GODEBUG=" + b.godebug, "GOCOVERDIR=" + t.TempDir()}
 	if slices.Contains(b.flags, "-buildmode=c-shared") {
 		if runtime.GOOS != "linux" {
@@ -112,9 +112,9 @@ func (b *wholeBuild) run(t *testing.T, g goTool) (r wholeReport) {
 			cannot(t, "no program to load the library into: %v", err)
 		}
 		env = append(env, "LD_PRELOAD="+program, "CLONERAND_TEST_LIBRARY=1")
-		cmd = exec.Command(sleep, "60")
+		program, args = sleep, []string{"60"}
 	}
-	if err := json.Unmarshal(output(t, cmd, env...), &r); err != nil {
+	if err := json.Unmarshal(output(t, env, program, args...), &r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Version != "TLS 1.3" || r.Curve != "X25519MLKEM768" {
