@@ -24,6 +24,9 @@ type goTool struct {
 
 func plainGo(t *testing.T) goTool {
 	t.Helper()
+	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
+		t.Skip("user-mode emulation: the kernel starts no program of another CPU")
+	}
 	path, err := exec.LookPath("go")
 	if err != nil {
 		cannot(t, "no go command: %v", err)
@@ -85,9 +88,6 @@ func output(t *testing.T, env []string, program string, args ...string) []byte {
 	run := exec.CommandContext(ctx, program, args...)
 	run.Env = append(os.Environ(), env...)
 	out, err := run.Output()
-	if run.Process == nil && os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
-		t.Skip("user-mode emulation: the kernel starts no program of another CPU")
-	}
 	if run.Process == nil {
 		cannot(t, "the system does not run a %s/%s program: %v", runtime.GOOS, runtime.GOARCH, err)
 	}
