@@ -234,6 +234,11 @@ func TestStdPassesItsOwnTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, godebug := range []string{"", "fips140=on"} {
+		packages := packages
+		if godebug == "" {
+			// fips140test looks at the service indicator, which is only minded in FIPS mode.
+			packages = packages[:len(packages)-1]
+		}
 		cmd := g.command(append([]string{"test", "-short", "-overlay", file}, packages...)...)
 		cmd.Env = append(cmd.Env, "GODEBUG="+godebug, "GOFLAGS=")
 		out, err := cmd.CombinedOutput()
