@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"go/format"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -77,5 +80,16 @@ func TestPatchKnowsThisGo(t *testing.T) {
 	}
 	if _, err := patch(files); !errors.Is(err, ErrPatched) {
 		t.Errorf("a second time: %v", err)
+	}
+}
+
+// The documents say how many lines the patch adds.
+func TestTheDocumentsCountTheLines(t *testing.T) {
+	want := strconv.Itoa(bytes.Count(addedText, []byte("\n")))
+	for name, form := range map[string]string{"README.md": "One line changes and %s are added", "docs/whole.md": "1 line changed and %s added"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil || !strings.Contains(string(text), strings.Replace(form, "%s", want, 1)) {
+			t.Errorf("%s does not say that %s lines are added: %v", name, want, err)
+		}
 	}
 }
