@@ -234,12 +234,14 @@ func TestStdPassesItsOwnTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, godebug := range []string{"", "fips140=on"} {
-		packages := packages
+		// In FIPS mode a seeding allocates a dozen small objects, and it is chance whether one falls into
+		// the ten Reads of which TestAllocations takes the mean.
+		packages, args := packages, []string{"test", "-short", "-overlay", file, "-skip", "^TestAllocations$"}
 		if godebug == "" {
 			// fips140test looks at the service indicator, which is only minded in FIPS mode.
-			packages = packages[:len(packages)-1]
+			packages, args = packages[:len(packages)-1], args[:4]
 		}
-		cmd := g.command(append([]string{"test", "-short", "-overlay", file}, packages...)...)
+		cmd := g.command(append(args, packages...)...)
 		cmd.Env = append(cmd.Env, "GODEBUG="+godebug, "GOFLAGS=")
 		out, err := cmd.CombinedOutput()
 		t.Logf("GODEBUG=%s\n%s", godebug, out)
