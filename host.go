@@ -27,7 +27,7 @@ type host struct {
 }
 
 func newHost() *host {
-	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: cryptoReader, strict: systemStrict, ready: systemReady}
+	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: systemReader, strict: systemStrict, ready: systemReady}
 	if hasCPURandom() {
 		h.random = cpuRandom
 	}

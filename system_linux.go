@@ -17,7 +17,7 @@ func systemStrict(b []byte) error {
 			b = b[n:]
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENOSYS): // before Linux 3.17, and under some sandboxes
-			return readEntropy(cryptoReader, b)
+			return readEntropy(systemReader, b)
 		default:
 			return fmt.Errorf("%w: getrandom: %w", ErrEntropy, err)
 		}

@@ -1,0 +1,58 @@
+package rand
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/fips140"
+)
+
+// newAES expands an AES-256 key to encrypt single blocks with. The expanded key is garbage
+// that the runtime overwrites when it uses the memory again; crypto/aes has no way to
+// wipe it.
+func newAES(key []byte) cipher.Block { return forBlocks(expandAES(key)) }
+
+// forBlocks returns b, or in FIPS mode another for the use of one goroutine at a time.
+func forBlocks(b cipher.Block) cipher.Block {
+	if fips140.Enabled() {
+		return newApprovedBlock(b)
+	}
+	return b
+}
+
+// newCTR expands an AES-256 key for a stream.
+func newCTR(key, iv []byte) cipher.Stream { return cipher.NewCTR(expandAES(key), iv) }
+
+func expandAES(key []byte) cipher.Block {
+	b, err := aes.NewCipher(key)
+	if err != nil {
+		panic("clonerand: " + err.Error()) // unreachable: the length is right
+	}
+	return b
+}
+
+// approvedBlock encrypts single blocks by way of the CBC mode: with an initialization vector of zeros they
+// are the same. In FIPS mode a block by itself is a service that is not approved, and the Go
+// Cryptographic Module says so of all that a goroutine has done: of a TLS handshake, too,
+// that had random bytes from here. It is for that mode only, since it allocates a second cipher.
+type approvedBlock struct {
+	cipher.Block
+	mode resettable
+}
+
+type resettable interface {
+	cipher.BlockMode
+	SetIV(iv []byte)
+}
+
+func newApprovedBlock(b cipher.Block) approvedBlock {
+	mode, ok := cipher.NewCBCEncrypter(b, zeros[:blockLen]).(resettable)
+	if !ok {
+		panic("clonerand: crypto/aes has no SetIV") // unreachable: all of Go's AES have it
+	}
+	return approvedBlock{b, mode}
+}
+
+func (b approvedBlock) Encrypt(dst, src []byte) {
+	b.mode.CryptBlocks(dst[:blockLen], src[:blockLen])
+	b.mode.SetIV(zeros[:blockLen]) // which was the block
+}
