@@ -2,8 +2,11 @@
 
 package main
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // forkAndRead has nothing to call: Windows, Plan 9 and WebAssembly have no such fork, and on macOS, OpenBSD and the
 // others a Go program has no system call for it.
-func forkAndRead(_, _ *forkedBytes) error { return errors.ErrUnsupported }
+func forkAndRead(_, _ *forkedBytes, _ time.Duration) error { return errors.ErrUnsupported }

@@ -20,23 +20,22 @@ import (
 // both sides read.
 //
 // A raw fork leaves the Go runtime of the child with one thread and with the locks of all others as they were, so a
-// child can hang in the allocator, seldom. Such a child is killed and the fork tried again.
-func forkAndRead(parent, child *forkedBytes) (err error) {
+// child can hang in the allocator, seldom. A child that has not answered after the given time is killed, and the fork
+// tried again.
+func forkAndRead(parent, child *forkedBytes, wait time.Duration) (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	runtime.GC()                                     // end a collection that is under way,
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // and begin none: its threads do not exist in the child
 	for try := 0; try < 3; try++ {
-		if err = forkOnce(parent, child); !errors.Is(err, errChildHangs) {
+		if err = forkOnce(parent, child, wait); !errors.Is(err, errChildHangs) {
 			break
 		}
 	}
 	return err
 }
 
-var errChildHangs = errors.New("the child did not answer within 5 s")
-
-func forkOnce(parent, child *forkedBytes) error {
+func forkOnce(parent, child *forkedBytes, wait time.Duration) error {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return err
@@ -59,7 +58,7 @@ func forkOnce(parent, child *forkedBytes) error {
 	}
 	parent.pid, child.pid = os.Getpid(), int(pid)
 	rand.Read(parent.bytes[:])
-	err := readBefore(pipe[0], child.bytes[:], time.Now().Add(5*time.Second))
+	err := readBefore(pipe[0], child.bytes[:], time.Now().Add(wait))
 	if err != nil {
 		_ = unix.Kill(child.pid, unix.SIGKILL)
 	}

@@ -18,7 +18,7 @@ import (
 func signalRun(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if status := signalCommand(args, &out, &errs); status != want {
+	if status := run(append([]string{"signal"}, args...), &out, &errs); status != want {
 		t.Fatalf("signal %v: status %d, want %d: %s%s", args, status, want, &out, &errs)
 	}
 	return out.String(), errs.String()

@@ -16,30 +16,24 @@ import (
 	"github.com/clonerand/rand"
 )
 
-const readUsage = `usage: clonerand read [-n BYTES] [-hex]
-
-Writes random bytes to standard output: BYTES of them (64, 64K, 10M, 1G, 2T; K is 1024), or without -n until the
-other end of the pipe closes. A closed pipe is no error.
-
--hex  write them as hexadecimal digits, and a new line after the last of BYTES
-`
-
-func readCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("read", flag.ContinueOnError)
-	n := int64(-1)
-	flags.Func("n", "", func(s string) (err error) {
-		n, err = parseSize(s)
-		return err
-	})
-	asHex := flags.Bool("hex", false, "")
-	if status, done := parse(flags, readUsage, args, 0, stdout, stderr); done {
-		return status
-	}
-	err := stream(stdout, n, *asHex, newProgress(n, stderr))
-	if err != nil && !isClosedPipe(err) {
-		return failed(stderr, err)
-	}
-	return 0
+var readCommand = &command{
+	name:  "read",
+	args:  "[-n BYTES] [-hex]",
+	short: "write random bytes to standard output",
+	long: `Writes random bytes to standard output: BYTES of them, or without -n until the other end of the pipe closes. A
+closed pipe is no error.
+`,
+	start: func(flags *flag.FlagSet) action {
+		n := int64(-1)
+		flags.Func("n", "how many `BYTES`: 64, 64K, 10M, 1G, 2T; K is 1024", func(s string) (err error) {
+			n, err = parseSize(s)
+			return err
+		})
+		asHex := flags.Bool("hex", false, "write them as hexadecimal digits, and a new line after the last of BYTES")
+		return func(_ []string, stdout, stderr io.Writer) error {
+			return stream(stdout, n, *asHex, newProgress(n, stderr))
+		}
+	},
 }
 
 // stream writes n random bytes, or bytes without end where n is negative, and calls progress with the count.

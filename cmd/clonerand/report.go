@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -10,22 +11,45 @@ import (
 	"github.com/clonerand/rand"
 )
 
-// reportCommand prints what protects this process here, then forks it for real and compares what parent and child
-// read. It returns 0 only where they differ (or where this command has no way to fork, and says so).
-func reportCommand(_ []string, stdout, stderr io.Writer) int {
-	printProtections(stdout, rand.Inspect(100*time.Millisecond))
-	fmt.Fprintln(stdout)
+const overview = `Without a command it shows what protects this process here, then forks it and compares what both sides read. The
+exit status is 0 where they differ, or where this command cannot fork itself; 1 where they have bytes in common; 3
+where nothing was compared, because the forked child did not answer.
 
-	var parent, child forkedBytes
-	err := forkAndRead(&parent, &child)
+clonerand help COMMAND says more about one of them.
+`
+
+// startReport starts what the command does without a name: it prints what protects this process here, then forks it
+// for real and compares what parent and child read.
+func startReport(*flag.FlagSet) action {
+	return func(_ []string, stdout, _ io.Writer) error {
+		if err := printProtections(stdout, rand.Inspect(100*time.Millisecond)); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout)
+		var parent, child forkedBytes
+		return reportFork(forkAndRead(&parent, &child, childTime), &parent, &child, stdout)
+	}
+}
+
+// childTime is how long a forked child may take to answer. On virtual machines whose page faults are slow a fork
+// alone takes seconds.
+const childTime = 30 * time.Second
+
+// errChildHangs is no word about what the child read: it is neither equal nor different.
+var errChildHangs = errors.New("the forked child did not answer in time")
+
+// reportFork says what came of the fork.
+func reportFork(err error, parent, child *forkedBytes, stdout io.Writer) error {
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		fmt.Fprintln(stdout, "This command cannot fork itself on this system, so there are no bytes to compare.")
-		return 0
+		return nil
+	case errors.Is(err, errChildHangs):
+		return &exitStatus{3, fmt.Errorf("nothing was compared: %w; run it again", err)}
 	case err != nil:
-		return failed(stderr, fmt.Errorf("the fork: %w", err))
+		return fmt.Errorf("the fork: %w", err)
 	}
-	return compareForked(&parent, &child, stdout, stderr)
+	return compareForked(parent, child, stdout)
 }
 
 // forkedBytes is what one side of the fork read after it.
@@ -34,7 +58,7 @@ type forkedBytes struct {
 	bytes [1024]byte
 }
 
-func printProtections(w io.Writer, rows []rand.Protection) {
+func printProtections(w io.Writer, rows []rand.Protection) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		state := "no"
@@ -46,22 +70,22 @@ func printProtections(w io.Writer, rows []rand.Protection) {
 			fmt.Fprintf(table, "\t\tmend: %s\n", row.Mend)
 		}
 	}
-	table.Flush()
+	return table.Flush()
 }
 
-// compareForked shows the first rows of both, side by side, and returns 0 where they differ.
-func compareForked(parent, child *forkedBytes, stdout, stderr io.Writer) int {
+// compareForked shows the first rows of both, side by side. Bytes that both have are an error.
+func compareForked(parent, child *forkedBytes, stdout io.Writer) error {
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "parent, process %d\tchild, process %d\n", parent.pid, child.pid)
 	for i := 0; i < 64; i += 16 {
 		fmt.Fprintf(table, "%x\t%x\n", parent.bytes[i:i+16], child.bytes[i:i+16])
 	}
-	table.Flush()
+	err := table.Flush()
 	if n := equalBlocks(parent, child); n > 0 {
-		return failed(stderr, fmt.Errorf("parent and child have %d runs of 16 bytes in common", n))
+		return fmt.Errorf("parent and child have %d runs of 16 bytes in common", n)
 	}
 	fmt.Fprintf(stdout, "They differ: no 16 bytes of the %d that each read are in both.\n", len(parent.bytes))
-	return 0
+	return err
 }
 
 // equalBlocks counts the runs of 16 bytes of b, at any offset, that are somewhere in a.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,50 +8,42 @@ import (
 	"github.com/clonerand/rand"
 )
 
-const seedUsage = `usage: clonerand seed create FILE    make a new seed of 64 bytes; FILE must not exist
-       clonerand seed check FILE     say whether FILE is a seed that can be used
-       clonerand seed advance FILE   put the next seed in its place
+var seedCommand = &command{
+	name:  "seed",
+	short: "a nonvolatile seed, for machines without an entropy source",
+	long: `Run it as the user who reads the seed. In a script that clones a machine with its seed, advance the seed before
+each clone, and give each clone a personalization of its own.
+`,
+	sub: []*command{
+		{name: "create", args: "FILE", short: "make a new seed of 64 bytes; FILE must not exist", least: 1, most: 1,
+			start: onSeed(rand.CreateNVSeed, "created")},
+		{name: "check", args: "FILE", short: "say whether FILE is a seed that can be used", least: 1, most: 1,
+			start: onSeed(checkSeed, "usable")},
+		{name: "advance", args: "FILE", short: "put the next seed in its place", least: 1, most: 1,
+			start: onSeed(advanceSeed, "advanced")},
+	},
+}
 
-Run it as the user who reads the seed. In a script that clones a machine with
-its seed, advance the seed before each clone, and give each clone a
-personalization of its own.
-`
+// onSeed does something with the FILE of the arguments, and says that it is done.
+func onSeed(do func(file string) error, done string) func(*flag.FlagSet) action {
+	return func(*flag.FlagSet) action {
+		return func(args []string, stdout, _ io.Writer) error {
+			file := args[0]
+			if file == "" {
+				return misused("the name of the FILE is empty")
+			}
+			if err := do(file); err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, "%s: %s\n", file, done)
+			return nil
+		}
+	}
+}
 
-// seedCommand is clonerand seed. It returns the exit status: 0; 1 if the seed can
-// not be used, with what to do on stderr; 2 for arguments that it does not know.
-func seedCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("seed", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, seedUsage) }
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() != 2 || flags.Arg(1) == "":
-		flags.Usage()
-		return 2
-	}
-	file, done := flags.Arg(1), ""
-	var err error
-	switch flags.Arg(0) {
-	case "create":
-		err, done = rand.CreateNVSeed(file), "created"
-	case "check":
-		_, err = rand.OpenNVSeed(file)
-		done = "usable"
-	case "advance":
-		err, done = advanceSeed(file), "advanced"
-	default:
-		flags.Usage()
-		return 2
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
-	}
-	fmt.Fprintf(stdout, "%s: %s\n", file, done)
-	return 0
+func checkSeed(file string) error {
+	_, err := rand.OpenNVSeed(file)
+	return err
 }
 
 // advanceSeed draws from the seed and throws the output away.

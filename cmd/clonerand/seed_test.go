@@ -39,17 +39,11 @@ func TestSeedCommand(t *testing.T) {
 		{args: []string{"check", short}, status: 1, stderr: "10 bytes, and a seed has at least 64"},
 		{args: []string{"check", open}, status: 1, stderr: "run chmod 600 " + open},
 		{args: []string{"check", dir}, status: 1, stderr: "is a folder"},
-		{args: []string{"-h"}, stderr: "usage: clonerand seed create FILE"},
-		{args: nil, status: 2, stderr: "usage: clonerand seed create FILE"},
-		{args: []string{"create"}, status: 2, stderr: "usage: "},
 		{args: []string{"check", ""}, status: 2, stderr: "usage: "},
-		{args: []string{"check", file, file}, status: 2, stderr: "usage: "},
-		{args: []string{"destroy", file}, status: 2, stderr: "usage: "},
-		{args: []string{"-x", file}, status: 2, stderr: "flag provided but not defined: -x"},
 	} {
 		before := read()
 		var stdout, stderr bytes.Buffer
-		status := seedCommand(c.args, &stdout, &stderr)
+		status := run(append([]string{"seed"}, c.args...), &stdout, &stderr)
 		if status != c.status || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) ||
 			(c.stdout == "") != (stdout.Len() == 0) || (c.stderr == "") != (stderr.Len() == 0) {
 			t.Errorf("seed %q: status %d, stdout %q, stderr %q; want %d, %q, %q", c.args, status, &stdout, &stderr, c.status, c.stdout, c.stderr)

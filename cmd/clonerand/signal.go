@@ -22,125 +22,134 @@ const (
 	identitySize   = generationSize - 8
 )
 
-const signalUsage = `usage: clonerand signal init [FILE]
-       clonerand signal bump [-id HEX | -id-file F] [FILE]
-       clonerand signal status [FILE]
+const signalFile = `FILE is the generation file: CLONERAND_GENERATION where that names one, else /run/clonerand/generation.
+`
 
-FILE is the generation file: CLONERAND_GENERATION where that names one, else /run/clonerand/generation. Every process
-that uses the package and has found the file reseeds at its next Read after a bump. A process looks for it once, at
-its first Read; so run init early after the boot, and never delete or replace the file: who has mapped it would
-not see the new one.
+var signalCommand = &command{
+	name:  "signal",
+	short: "the clone signals, and the generation file for resume hooks",
+	long: signalFile + `
+Every process that uses the package and has found the file reseeds at its next Read after a bump. A process looks
+for it once, at its first Read; so run init early after the boot, and never delete or replace the file: who has mapped
+it would not see the new one.
+`,
+	sub: []*command{
+		{
+			name: "init", args: "[FILE]", short: "make the generation file", most: 1, start: startSignalInit,
+			long: `Makes the file and its folder, 64 bytes that only root (or the user who runs it) can write; the generation
+starts at a random number. A file that is there stays as it is.
 
-init    makes the file and its folder, 64 bytes that only root (or the user who runs it) can write; the generation
-        starts at a random number. A file that is there stays as it is.
-bump    says that this machine was cloned, restored or resumed: it writes an identity and then counts the
-        generation up. Run it in a resume hook, before anything that needs random bytes.
-status  shows every clone signal of this machine and its value.
+` + signalFile,
+		},
+		{
+			name: "bump", args: "[-id HEX | -id-file F] [FILE]", short: "say that this machine was cloned, restored or resumed",
+			most: 1, start: startSignalBump,
+			long: `Says that this machine was cloned, restored or resumed: it writes an identity and then counts the generation up. Run
+it in a resume hook, before anything that needs random bytes.
 
 Without -id the identity is fresh random bytes. That is not enough where the clone's kernel may still have the random
 state of its siblings (no VMGenID device, and no random instruction in the CPU): they may then draw the same
 identity. There pass with -id or -id-file what only this clone has, as the host told it: say the UUID of the
 virtual machine and the time of the restore. Siblings that share one template share its /etc/machine-id. Everybody can
-read the file: the identity is no secret.
+read the file: the identity is no secret. One of more than 56 bytes is hashed with SHA-512 and cut to 56.
 
--id HEX     hexadecimal digits, any number of pairs; hyphens and colons are skipped, as in a UUID
--id-file F  the bytes of the file F, as they are
-An identity of more than 56 bytes is hashed with SHA-512 and cut to 56.
-`
-
-var signalCommands = map[string]command{
-	"init":   signalInitCommand,
-	"bump":   signalBumpCommand,
-	"status": signalStatusCommand,
+` + signalFile,
+		},
+		{
+			name: "status", args: "[FILE]", short: "show every clone signal of this machine and its value", most: 1,
+			start: startSignalStatus, long: "Shows every clone signal of this machine and its value.\n\n" + signalFile,
+		},
+	},
 }
 
-func signalCommand(args []string, stdout, stderr io.Writer) int {
-	return dispatch(signalCommands, signalUsage, args, stdout, stderr)
+// optional is the argument of a command that takes one at most.
+func optional(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
 }
 
-func signalInitCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("init", flag.ContinueOnError)
-	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
-		return status
-	}
-	path := generationFile(flags.Arg(0))
-	created, err := initGeneration(path)
-	if err != nil {
-		return failed(stderr, err)
-	}
-	if created {
-		fmt.Fprintf(stdout, "%s: made\n", path)
-	} else {
-		fmt.Fprintf(stdout, "%s: is there already, left as it is\n", path)
-	}
-	return 0
-}
-
-func signalBumpCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("bump", flag.ContinueOnError)
-	digits := flags.String("id", "", "")
-	file := flags.String("id-file", "", "")
-	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
-		return status
-	}
-	given := make(map[string]bool)
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-
-	id := make([]byte, identitySize)
-	var err error
-	switch {
-	case given["id"] && given["id-file"]:
-		return misused(stderr, signalUsage, errors.New("-id and -id-file exclude each other"))
-	case given["id"]:
-		if id, err = hexIdentity(*digits); err != nil {
-			return misused(stderr, signalUsage, err)
-		}
-	case given["id-file"]:
-		if id, err = fileIdentity(*file); err != nil {
-			return failed(stderr, err)
-		}
-	default:
-		rand.Read(id)
-	}
-	path := generationFile(flags.Arg(0))
-	generation, err := bumpGeneration(path, fitIdentity(id))
-	if err != nil {
-		return failed(stderr, err)
-	}
-	fmt.Fprintf(stdout, "%s: generation %d\n", path, generation)
-	return 0
-}
-
-func signalStatusCommand(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("status", flag.ContinueOnError)
-	if status, done := parse(flags, signalUsage, args, 1, stdout, stderr); done {
-		return status
-	}
-	if file := flags.Arg(0); file != "" { // before the package looks for it, which it does once
-		abs, err := filepath.Abs(file)
-		if err == nil {
-			err = os.Setenv("CLONERAND_GENERATION", abs)
-		}
+func startSignalInit(*flag.FlagSet) action {
+	return func(args []string, stdout, _ io.Writer) error {
+		path := generationFile(optional(args))
+		created, err := initGeneration(path)
 		if err != nil {
-			return failed(stderr, err)
+			return err
 		}
-	}
-	var rows []rand.Protection
-	for _, row := range rand.Inspect(0) {
-		switch row.Name {
-		case "vmclock", "sysgenid", "generation file":
-			rows = append(rows, row)
+		if created {
+			fmt.Fprintf(stdout, "%s: made\n", path)
+		} else {
+			fmt.Fprintf(stdout, "%s: is there already, left as it is\n", path)
 		}
+		return nil
 	}
-	printProtections(stdout, rows)
-	path := generationFile(flags.Arg(0))
-	generation, id, err := readGeneration(path)
-	if err == nil {
-		fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
-	} else if flags.NArg() > 0 { // else the table says it
-		return failed(stderr, err)
+}
+
+func startSignalBump(flags *flag.FlagSet) action {
+	digits := flags.String("id", "", "the identity as hexadecimal digits, any number of pairs, in `HEX`; hyphens and colons\nare skipped, as in a UUID")
+	file := flags.String("id-file", "", "the identity is the bytes of the file `F`, as they are")
+	return func(args []string, stdout, _ io.Writer) error {
+		given := make(map[string]bool)
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+
+		id := make([]byte, identitySize)
+		var err error
+		switch {
+		case given["id"] && given["id-file"]:
+			return misused("-id and -id-file exclude each other")
+		case given["id"]:
+			if id, err = hexIdentity(*digits); err != nil {
+				return errMisused{err}
+			}
+		case given["id-file"]:
+			if id, err = fileIdentity(*file); err != nil {
+				return err
+			}
+		default:
+			rand.Read(id)
+		}
+		path := generationFile(optional(args))
+		generation, err := bumpGeneration(path, fitIdentity(id))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "%s: generation %d\n", path, generation)
+		return nil
 	}
-	return 0
+}
+
+func startSignalStatus(*flag.FlagSet) action {
+	return func(args []string, stdout, _ io.Writer) error {
+		file := optional(args)
+		if file != "" { // before the package looks for it, which it does once
+			abs, err := filepath.Abs(file)
+			if err == nil {
+				err = os.Setenv("CLONERAND_GENERATION", abs)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		var rows []rand.Protection
+		for _, row := range rand.Inspect(0) {
+			switch row.Name {
+			case "vmclock", "sysgenid", "generation file":
+				rows = append(rows, row)
+			}
+		}
+		if err := printProtections(stdout, rows); err != nil {
+			return err
+		}
+		path := generationFile(file)
+		generation, id, err := readGeneration(path)
+		if err == nil {
+			fmt.Fprintf(stdout, "%s: generation %d, identity %x\n", path, generation, id)
+		} else if file != "" { // else the table says it
+			return err
+		}
+		return nil
+	}
 }
 
 // generationFile is the file that the arguments, the environment or else the default name.
