@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/clonerand/rand/internal/vmring"
+	"github.com/clonerand/rand/internal/probe"
 )
 
 // How the host talks with the program in the guest: words on the console, and the guest's memory.
@@ -100,9 +100,9 @@ func (v *vm) records(ctx context.Context) ([]span, error) {
 }
 
 // image copies the guest's records, or their header only. A whole one is taken while the guest stands.
-func (v *vm) image(ctx context.Context, spans []span, headerOnly bool) (*vmring.Image, error) {
+func (v *vm) image(ctx context.Context, spans []span, headerOnly bool) (*probe.Image, error) {
 	if headerOnly {
-		spans = []span{{spans[0].addr, vmring.HeaderSize}}
+		spans = []span{{spans[0].addr, probe.HeaderSize}}
 	}
 	var all []byte
 	for _, s := range spans {
@@ -119,12 +119,12 @@ func (v *vm) image(ctx context.Context, spans []span, headerOnly bool) (*vmring.
 		os.Remove(name)
 		all = append(all, b...)
 	}
-	return vmring.Parse(all)
+	return probe.Parse(all)
 }
 
 // until lets the guest run until each of its logs of the first generator has n more records than
 // from, and stops it.
-func (v *vm) until(ctx context.Context, spans []span, from *vmring.Image, n uint64) error {
+func (v *vm) until(ctx context.Context, spans []span, from *probe.Image, n uint64) error {
 	for {
 		img, err := v.image(ctx, spans, true)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/clonerand/rand/internal/probe"
 )
 
 func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
@@ -24,7 +26,7 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 		{"unguarded", 0, false, "FAIL: does not repeat", false},
 		{"AES-CTR", 0, false, "FAIL: does not repeat", false},
 	} {
-		r := row{finding: finding{counter: true, generator: test.generator, equal: test.equal, told: test.told}}
+		r := row{counter: true, told: test.told, Finding: probe.Finding{Generator: test.generator, Equal: test.equal}}
 		if verdict, ok := r.verdict(); verdict != test.verdict || ok != test.ok {
 			t.Errorf("%s, %d equal: %q, %v", test.generator, test.equal, verdict, ok)
 		}
@@ -34,7 +36,7 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 func TestVerdictNeedsTheCounterWhereThereIsOne(t *testing.T) {
 	for _, counter := range []bool{false, true} {
 		for _, blind := range []bool{false, true} {
-			r := row{blind: blind, finding: finding{generator: "clonerand", counter: counter}}
+			r := row{blind: blind, counter: counter, Finding: probe.Finding{Generator: "clonerand"}}
 			if verdict, ok := r.verdict(); ok != (counter != blind) {
 				t.Errorf("counter used %v, machine without %v: %q", counter, blind, verdict)
 			}

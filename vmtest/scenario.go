@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/clonerand/rand/internal/vmring"
+	"github.com/clonerand/rand/internal/probe"
 )
 
 // scenario is a guest, the snapshots that are taken of it, and what is restored from each.
@@ -43,8 +43,20 @@ type comparison struct {
 // row is one line of the table.
 type row struct {
 	scenario string
+	accel    string // what ran it
 	blind    bool
-	finding
+	counter  bool // the package used the counter
+	told     bool // Generation moved in every clone
+	probe.Finding
+}
+
+// rows are the lines for what a comparison found.
+func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image) (rows []row) {
+	for _, f := range found {
+		// Where Generation does not move, restore has failed.
+		rows = append(rows, row{name, s.machine.accel, s.blind, clones[0].CounterUsed, s.signal, f})
+	}
+	return rows
 }
 
 // run takes the snapshots in the middle of the reads, restores each for each clone, and compares.
@@ -78,7 +90,7 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 			return nil, err
 		}
 		found, err := r.round(ctx, before)
-		for try := 1; errors.Is(err, errOverwritten) && try < 3; try++ {
+		for try := 1; errors.Is(err, probe.ErrNotKept) && try < 3; try++ {
 			found, err = r.round(ctx, before)
 		}
 		if err != nil {
@@ -101,7 +113,7 @@ type restorer struct {
 
 // snapshot lets the guest read for a while, stops it and writes the snapshot. Before the first it has
 // read enough to be past all that is done once.
-func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmring.Image, error) {
+func (r restorer) snapshot(ctx context.Context, v *vm, from *probe.Image) (*probe.Image, error) {
 	if err := v.until(ctx, r.spans, from, 2000); err != nil {
 		return nil, err
 	}
@@ -114,8 +126,8 @@ func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmr
 }
 
 // round restores the snapshot once for each clone, and compares.
-func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error) {
-	var clones []*vmring.Image
+func (r restorer) round(ctx context.Context, before *probe.Image) ([]row, error) {
+	var clones []*probe.Image
 	for k, c := range r.clones {
 		img, err := r.restore(ctx, filepath.Join(r.dir, fmt.Sprint(k)), c, before)
 		if err != nil {
@@ -125,24 +137,21 @@ func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error
 	}
 	var rows []row
 	for _, c := range r.scenario.compare {
-		var set []*vmring.Image
+		var set []*probe.Image
 		for _, k := range c.clones {
 			set = append(set, clones[k])
 		}
-		found, err := compare(before, set)
+		found, err := probe.Comparison{Before: before, Clones: set}.Run()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		for _, f := range found {
-			f.told = r.signal // or restore had failed
-			rows = append(rows, row{c.name, r.blind, f})
-		}
+		rows = append(rows, r.rows(c.name, found, set)...)
 	}
 	return rows, nil
 }
 
 // restore runs one clone and returns its records. With a signal it also waits until Generation has moved.
-func (r restorer) restore(ctx context.Context, dir string, clone variant, before *vmring.Image) (*vmring.Image, error) {
+func (r restorer) restore(ctx context.Context, dir string, clone variant, before *probe.Image) (*probe.Image, error) {
 	defer os.RemoveAll(dir)
 	v, err := r.machine.with(clone).start(ctx, dir, r.initramfs, r.file)
 	if err != nil {
@@ -178,7 +187,7 @@ func merge(all, more []row) []row {
 		return more
 	}
 	for i := range all {
-		all[i].finding = all[i].finding.and(more[i].finding)
+		all[i].Finding = all[i].And(more[i].Finding)
 	}
 	return all
 }

@@ -49,9 +49,9 @@ func CryptoRand() Generator {
 type Loop struct {
 	Counter    Counter
 	Generators []Generator
-	Logs       []*Log            // one for each of them
+	Logs       []*Log             // one for each of them
 	Size       func(turn int) int // of the read of the first generator; of the others at most 64
-	Turn       func(turn int)    // called after each turn; or nil
+	Turn       func(turn int)     // called after each turn; or nil
 }
 
 // Run reads until stop is true.
