@@ -6,6 +6,7 @@ import "os"
 
 // commands is the table: a new command is one entry here and one file.
 var commands = []*command{
+	probeCommand,
 	readCommand,
 	seedCommand,
 	signalCommand,

@@ -131,14 +131,7 @@ func startSignalStatus(*flag.FlagSet) action {
 				return err
 			}
 		}
-		var rows []rand.Protection
-		for _, row := range rand.Inspect(0) {
-			switch row.Name {
-			case "vmclock", "sysgenid", "generation file":
-				rows = append(rows, row)
-			}
-		}
-		if err := printProtections(stdout, rows); err != nil {
+		if err := printProtections(stdout, signalRows()); err != nil {
 			return err
 		}
 		path := generationFile(file)
@@ -150,6 +143,17 @@ func startSignalStatus(*flag.FlagSet) action {
 		}
 		return nil
 	}
+}
+
+// signalRows are the clone signals.
+func signalRows() (rows []rand.Protection) {
+	for _, row := range rand.Inspect(0) {
+		switch row.Name {
+		case "vmclock", "sysgenid", "generation file":
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // generationFile is the file that the arguments, the environment or else the default name.

@@ -17,6 +17,7 @@ type Finding struct {
 	// have gone back.
 	Pauses []time.Duration
 	First  []time.Duration // what the first read took that began after the restore
+	Ends   []uint64        // the counter at the end of the first read after the restore
 
 	Early, EarlyEqual int           // the same up to the time that Split names, and not in the figures above
 	Until             time.Duration // how long that was after the restore, at most
@@ -77,7 +78,7 @@ func (c Comparison) Run() ([]Finding, error) {
 		}
 		f, err := c.generator(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("reads of %s: %w", name, err)
 		}
 		found = append(found, f)
 	}
@@ -170,10 +171,11 @@ func (c Comparison) from(log int, place, whole uint64) (from uint64, old *LogIma
 
 // look notes the pause and the first read after it.
 func (f *Finding) look(clone *Image, l *LogImage, place, whole uint64) {
+	first, _ := l.Record(place)
+	f.Ends = append(f.Ends, first.End)
 	if clone.Rate == 0 {
 		return
 	}
-	first, _ := l.Record(place)
 	if last, ok := l.Record(place - 1); ok {
 		f.Pauses = append(f.Pauses, clone.ticks(first.End-last.End))
 	}

@@ -36,7 +36,7 @@ func (g *guest) clone(t *testing.T) *guest {
 	copy(c.log.worth, g.log.worth)
 	copy(c.log.recent, g.log.recent)
 	c.log.now, c.log.before, c.log.count, c.log.used = g.log.now, g.log.before, g.log.count, g.log.used
-	c.log.last, c.log.gap, c.log.longest = g.log.last, g.log.gap, g.log.longest
+	c.log.last, c.log.gap = g.log.last, g.log.gap
 	data := c.log.chunk(c.log.now)[chunkHeader+oneLog[0].Records*recordSize:]
 	c.flight = data[c.log.used-len(g.flight):][:len(g.flight)]
 	return c

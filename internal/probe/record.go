@@ -100,8 +100,7 @@ type Log struct {
 	last   uint64 // the counter at the end of the last record
 	gap    uint64 // the longest in the chunk that is being filled
 
-	longest uint64        // of all gaps
-	ended   atomic.Uint64 // the counter at the end of it
+	longest, ended atomic.Uint64 // the longest of all gaps, and the counter at its end
 }
 
 // worth is why a chunk is kept: by the longest gap that it belongs to, or else by age.
@@ -170,8 +169,8 @@ func (l *Log) End(counter uint64) {
 	// A counter that went back is a gap of nearly 2^64.
 	if gap := counter - l.last; l.count > 0 && gap > l.gap {
 		l.gap = gap
-		if gap > l.longest {
-			l.longest = gap
+		if gap > l.longest.Load() {
+			l.longest.Store(gap)
 			l.ended.Store(counter)
 		}
 	}
@@ -186,8 +185,8 @@ func (l *Log) Count() uint64 {
 	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&l.entry[entryCount*8]))) // sound as in store
 }
 
-// LongestGap returns the counter at the end of the longest gap between two records so far. Any goroutine may ask.
-func (l *Log) LongestGap() (end uint64) { return l.ended.Load() }
+// LongestGap returns the longest gap between two records so far, and the counter at its end. Any goroutine may ask.
+func (l *Log) LongestGap() (end, gap uint64) { return l.ended.Load(), l.longest.Load() }
 
 // next begins the chunk that is least worth keeping. A gap keeps the chunk that it ended in, the one before, whose last
 // record was the last before the gap, and After chunks that follow.
