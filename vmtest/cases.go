@@ -18,6 +18,7 @@ func scenarios() []scenario {
 		plain("arm64-max", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
 		plain("arm64-neoverse-n1", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		fleet(),
+		probing(),
 		hibernation(),
 	}
 }

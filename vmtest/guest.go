@@ -104,7 +104,15 @@ func (v *vm) image(ctx context.Context, spans []span, headerOnly bool) (*probe.I
 	if headerOnly {
 		spans = []span{{spans[0].addr, probe.HeaderSize}}
 	}
-	var all []byte
+	all, err := v.memory(ctx, spans)
+	if err != nil {
+		return nil, err
+	}
+	return probe.Parse(all)
+}
+
+// memory copies these pieces of the guest's memory.
+func (v *vm) memory(ctx context.Context, spans []span) (all []byte, err error) {
 	for _, s := range spans {
 		v.dumps++
 		name := filepath.Join(v.dir, fmt.Sprintf("memory.%d", v.dumps))
@@ -119,7 +127,7 @@ func (v *vm) image(ctx context.Context, spans []span, headerOnly bool) (*probe.I
 		os.Remove(name)
 		all = append(all, b...)
 	}
-	return probe.Parse(all)
+	return all, nil
 }
 
 // until lets the guest run until each of its logs of the first generator has n more records than

@@ -137,7 +137,7 @@ func choose(all []scenario, names string, full bool) ([]scenario, error) {
 // verdict says whether the generator showed what it must.
 func (r row) verdict() (string, bool) {
 	switch r.Generator {
-	case "crypto/rand":
+	case "crypto/rand", "getrandom", "math/rand/v2":
 		return "-", true
 	case probe.Control, "unguarded":
 		if r.Equal == 0 {

@@ -24,7 +24,9 @@ type scenario struct {
 	blind   bool         // package rand can not use this machine's counter; elsewhere it must
 	full    bool         // only with -full
 
-	hibernate bool // instead of all this the guest hibernates, see hibernate.go
+	// Instead of all this:
+	hibernate bool // the guest hibernates, see hibernate.go
+	probe     bool // the guest runs clonerand probe run, see probe.go
 }
 
 // variant is what one start of the machine has of its own.
@@ -63,6 +65,9 @@ func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image
 func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 	if s.hibernate {
 		return s.runHibernation(ctx, dir)
+	}
+	if s.probe {
+		return s.runProbe(ctx, dir)
 	}
 	defer os.RemoveAll(dir)
 	initramfs, err := s.machine.initramfs(ctx, dir)

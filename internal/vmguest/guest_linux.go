@@ -65,6 +65,9 @@ func run(console *io.Writer, newGuest func() Guest) error {
 			return err
 		}
 	}
+	if Asked("PROBE") {
+		return runProbe(tty)
+	}
 	g := newGuest()
 	counter, _ := probe.NewCounter(true)
 	region, where, err := newRegion(g, counter)

@@ -29,10 +29,9 @@ func newRegion(g Guest, counter probe.Counter) (region *probe.Region, where stri
 			specs = append(specs, spec)
 		}
 	}
-	mem, err := unix.Mmap(-1, 0, (probe.Size(specs)+huge-1)&^(huge-1), unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE|unix.MAP_HUGETLB)
+	mem, err := hugePages(probe.Size(specs))
 	if err != nil {
-		return nil, "", fmt.Errorf("memory for the records: %w", err)
+		return nil, "", err
 	}
 	if where, err = physical(mem); err != nil {
 		return nil, "", err
@@ -45,6 +44,16 @@ func newRegion(g Guest, counter probe.Counter) (region *probe.Region, where stri
 		region.SetCounterUsed()
 	}
 	return region, where, nil
+}
+
+// hugePages maps at least n bytes.
+func hugePages(n int) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, (n+huge-1)&^(huge-1), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE|unix.MAP_HUGETLB)
+	if err != nil {
+		return nil, fmt.Errorf("memory for the records: %w", err)
+	}
+	return mem, nil
 }
 
 // physical says where mem lies in the machine's memory: "address:length ...".
