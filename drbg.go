@@ -103,7 +103,7 @@ type request struct {
 // the old one.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
-	return request{stream: cipher.NewCTR(newAES(d.key[:]), d.v[:])}
+	return request{stream: newCTR(d.key[:], d.v[:])}
 }
 
 // fill takes the next bytes of the request.
@@ -163,14 +163,4 @@ func increment(v *[blockLen]byte) {
 	if lo == 0 {
 		binary.BigEndian.PutUint64(v[:8], binary.BigEndian.Uint64(v[:8])+1)
 	}
-}
-
-// newAES expands an AES-256 key. The expanded key is garbage that the runtime
-// overwrites when it uses the memory again; crypto/aes has no way to wipe it.
-func newAES(key []byte) cipher.Block {
-	b, err := aes.NewCipher(key)
-	if err != nil {
-		panic("clonerand: " + err.Error()) // unreachable: the length is right
-	}
-	return b
 }

@@ -25,7 +25,7 @@ type host struct {
 }
 
 func newHost() *host {
-	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: cryptoReader}
+	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: systemReader}
 	if hasCPURandom() {
 		h.random = cpuRandom
 	}

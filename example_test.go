@@ -29,9 +29,8 @@ func Example_replace() {
 
 	cryptorand.Reader = rand.Reader
 
-	_, key, err := ed25519.GenerateKey(cryptorand.Reader)
-	fmt.Println(len(key), err)
-	// Output: 64 <nil>
+	fmt.Println(len(cryptorand.Text()) >= 26)
+	// Output: true
 }
 
 // A worker was told by its supervisor that it was restored from a snapshot, and what
@@ -75,9 +74,11 @@ func ExampleSetPredictionResistance() {
 	}
 	defer rand.SetPredictionResistance(false)
 
-	_, root, err := ed25519.GenerateKey(rand.Reader)
-	fmt.Println(len(root), err)
-	// Output: 64 <nil>
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	root := ed25519.NewKeyFromSeed(seed)
+	fmt.Println(len(root))
+	// Output: 64
 }
 
 // A personalization keeps the generators of one device apart from those of all others

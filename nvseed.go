@@ -76,7 +76,7 @@ func CreateNVSeed(path string) error {
 	}
 	var first [nvSeedLen]byte
 	defer clear(first[:])
-	if _, err := io.ReadFull(cryptoReader, first[:]); err != nil {
+	if _, err := io.ReadFull(systemReader, first[:]); err != nil {
 		return s.fail(err)
 	}
 	return s.fail(s.replace(s.path, first[:], nil))

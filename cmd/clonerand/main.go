@@ -6,10 +6,13 @@ import "os"
 
 // commands is the table: a new command is one entry here and one file.
 var commands = []*command{
+	goCommand,
+	gorootCommand,
 	probeCommand,
 	readCommand,
 	seedCommand,
 	signalCommand,
+	stdCommand,
 	versionCommand,
 }
 

@@ -1,0 +1,382 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/clonerand/rand/internal/goroot"
+)
+
+// A goBuild is one run of the go command: what it is to do, and for build, install
+// and run of what program.
+type goBuild struct {
+	tool *goTool
+	args []string // as the go command gets them
+
+	flags    []goFlag
+	packages []string
+
+	// For PACKAGE@VERSION: the module that it is in, from where the list of its packages is
+	// made, with a copy of its go.mod that can be written to.
+	module, modfile string
+}
+
+// A goFlag is a flag of the go command with its value, if it has one.
+type goFlag struct {
+	name, value string
+	isSet       bool // the value
+}
+
+func (f goFlag) String() string {
+	if f.isSet {
+		return "-" + f.name + "=" + f.value
+	}
+	return "-" + f.name
+}
+
+// The flags of go build, install and run (go help build), by whether a value follows them.
+var goFlagTakesValue = map[string]bool{
+	"C": true, "a": false, "n": false, "p": true, "race": false, "msan": false, "asan": false, "cover": false, "covermode": true,
+	"coverpkg": true, "v": false, "work": false, "x": false, "asmflags": true, "buildmode": true, "buildvcs": false, "compiler": true,
+	"gccgoflags": true, "gcflags": true, "installsuffix": true, "json": false, "ldflags": true, "linkshared": false, "mod": true,
+	"modcacherw": false, "modfile": true, "overlay": true, "pgo": true, "pkgdir": true, "tags": true, "trimpath": false,
+	"toolexec": true, "o": true, "exec": true, "debug-actiongraph": true, "debug-runtime-trace": true, "debug-trace": true,
+}
+
+// Those which decide of what packages a program consists.
+var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modfile", "msan", "overlay", "race", "tags"}
+
+// plan takes the arguments apart.
+func (g *goTool) plan(args []string) (*goBuild, error) {
+	b := &goBuild{tool: g, args: args}
+	if !b.links() {
+		if len(args) > 1 && (args[1] == "-C" || args[1] == "--C") && len(args) > 2 {
+			b.flags = []goFlag{{"C", args[2], true}}
+		} else if len(args) > 1 && (strings.HasPrefix(args[1], "-C=") || strings.HasPrefix(args[1], "--C=")) {
+			b.flags = []goFlag{{"C", args[1][strings.Index(args[1], "=")+1:], true}}
+		}
+		return b, nil
+	}
+	var err error
+	if b.flags, b.packages, err = splitGoFlags(args[1:]); err != nil {
+		return nil, fmt.Errorf("go %s: %w", args[0], err)
+	}
+	if args[0] == "run" { // what follows are the arguments of the program
+		sources := slices.IndexFunc(b.packages, func(p string) bool { return !strings.HasSuffix(p, ".go") })
+		switch {
+		case sources > 0:
+			b.packages = b.packages[:sources]
+		case sources == 0:
+			b.packages = b.packages[:1]
+		}
+	}
+	if args[0] != "build" && slices.ContainsFunc(b.packages, hasVersion) {
+		if err := b.download(); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// links reports whether the go command is to make a program other than a test.
+func (b *goBuild) links() bool {
+	return b.args[0] == "build" || b.args[0] == "install" || b.args[0] == "run"
+}
+
+// splitGoFlags finds the end of the flags, as package flag does.
+func splitGoFlags(args []string) (flags []goFlag, rest []string, err error) {
+	for len(args) > 0 {
+		a := args[0]
+		if len(a) < 2 || a[0] != '-' {
+			break
+		}
+		args = args[1:]
+		if a == "--" {
+			break
+		}
+		var f goFlag
+		f.name, f.value, f.isSet = strings.Cut(strings.TrimPrefix(a[1:], "-"), "=")
+		takes, known := goFlagTakesValue[f.name]
+		switch {
+		case !known:
+			return nil, nil, fmt.Errorf("the flag -%s is not known to clonerand; with clonerand goroot DIR you can run DIR/bin/go yourself", f.name)
+		case takes && !f.isSet && len(args) == 0:
+			return nil, nil, fmt.Errorf("flag needs an argument: -%s", f.name)
+		case takes && !f.isSet:
+			f.value, f.isSet, args = args[0], true, args[1:]
+		}
+		flags = append(flags, f)
+	}
+	return flags, args, nil
+}
+
+func hasVersion(pattern string) bool {
+	return strings.Contains(pattern, "@") && !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, ".")
+}
+
+// flag is the last value of a flag. GOFLAGS stand before those of the command line.
+func (b *goBuild) flag(env *goSettings, name string) (value string) {
+	for _, f := range append(splitGOFLAGS(env.GOFLAGS), b.flags...) {
+		if f.name == name {
+			value = f.value
+		}
+	}
+	return value
+}
+
+// splitGOFLAGS knows the quotes of the go command: a whole item in ' or ".
+func splitGOFLAGS(list string) (flags []goFlag) {
+	for list = strings.TrimSpace(list); list != ""; list = strings.TrimSpace(list) {
+		item := list
+		if q := list[0]; q == '\'' || q == '"' {
+			item, list, _ = strings.Cut(list[1:], string(q))
+		} else if i := strings.IndexAny(list, " \t\n\r"); i >= 0 {
+			item, list = list[:i], list[i:]
+		} else {
+			list = ""
+		}
+		var f goFlag
+		f.name, f.value, f.isSet = strings.Cut(strings.TrimLeft(item, "-"), "=")
+		flags = append(flags, f)
+	}
+	return flags
+}
+
+// chdir is the flag -C, which has to be the first.
+func (b *goBuild) chdir() []string {
+	if len(b.flags) > 0 && b.flags[0].name == "C" {
+		return []string{b.flags[0].String()}
+	}
+	return nil
+}
+
+// apart is how the go command sees the module of PACKAGE@VERSION: it alone.
+var apart = []string{"GOWORK=off", "GOFLAGS=", "GO111MODULE=on"}
+
+func (b *goBuild) settings() (*goSettings, error) {
+	if b.module == "" {
+		return b.tool.settings("", nil, b.chdir()...)
+	}
+	there, err := b.tool.settings(b.module, apart)
+	if err != nil {
+		return nil, err
+	}
+	here, err := b.tool.settings("", nil, b.chdir()...)
+	if err != nil {
+		return nil, err
+	}
+	there.GOFLAGS = here.GOFLAGS
+	return there, nil
+}
+
+// download brings the module of PACKAGE@VERSION, and puts the version that it stands
+// for in the arguments, so that what is checked is what is built.
+func (b *goBuild) download() error {
+	tmp, err := os.MkdirTemp("", "clonerand")
+	if err != nil {
+		return err
+	}
+	b.modfile = filepath.Join(tmp, "go.mod")
+	first, query, _ := strings.Cut(b.packages[0], "@")
+	var found struct{ Path, Version, Dir, Error string }
+	var why error
+	prefix, _, _ := strings.Cut(first, "...")
+	for prefix = strings.TrimSuffix(prefix, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
+		out, err := b.tool.run(tmp, apart, "mod", "download", "-json", prefix+"@"+query)
+		if json.Unmarshal(out, &found) == nil && found.Dir != "" && err == nil {
+			break
+		}
+		found.Dir = ""
+		why = errors.Join(why, err)
+	}
+	if found.Dir == "" {
+		return fmt.Errorf("no module with the package %s: %w", b.packages[0], why)
+	}
+	text, err := os.ReadFile(filepath.Join(found.Dir, "go.mod"))
+	if err != nil {
+		return fmt.Errorf("%s@%s cannot be checked: %w", found.Path, found.Version, err)
+	}
+	b.module = found.Dir
+	if err := os.WriteFile(b.modfile, text, 0o600); err != nil {
+		return err
+	}
+	rest := len(b.args) - len(b.packages)
+	if b.args[0] == "run" {
+		rest = slices.Index(b.args, b.packages[0])
+	}
+	b.args = slices.Clone(b.args)
+	for i, p := range b.packages {
+		name, q, ok := strings.Cut(p, "@")
+		if !ok || q != query || name != found.Path && !strings.HasPrefix(name, found.Path+"/") {
+			return fmt.Errorf("%s and %s: all packages have to be of one version of one module", b.packages[0], p)
+		}
+		b.packages[i] = name
+		b.args[rest+i] = name + "@" + found.Version
+	}
+	return nil
+}
+
+func (b *goBuild) close() {
+	if b.modfile != "" {
+		os.RemoveAll(filepath.Dir(b.modfile))
+	}
+}
+
+// A listedPackage is what go list says of one package.
+type listedPackage struct {
+	Dir, ImportPath, Name string
+	DepOnly, Standard     bool
+	GoFiles, Deps         []string
+}
+
+// check refuses what would not draw from the package, though it was asked to: before
+// anything is built.
+func (b *goBuild) check(env *goSettings, tree string) error {
+	now, err := b.tool.settings("", nil, b.chdir()...)
+	if err != nil {
+		return err
+	}
+	if now.GOROOT != tree {
+		return fmt.Errorf("%s says that its GOROOT is %s, not the patched %s", b.tool.path, now.GOROOT, tree)
+	}
+	if c := b.flag(env, "compiler"); c != "" && c != "gc" {
+		return fmt.Errorf("-compiler=%s has a standard library of its own, which is not patched", c)
+	}
+	if err := b.checkOverlay(env, tree); err != nil {
+		return err
+	}
+	if !b.links() {
+		return nil
+	}
+	packages, err := b.list()
+	if err != nil {
+		return err
+	}
+	hooked, why := false, ""
+	for _, p := range packages {
+		switch p.ImportPath {
+		case "crypto/internal/sysrand":
+			if want := filepath.Join(tree, filepath.FromSlash(goroot.Folder)); p.Dir != want || !slices.Contains(p.GoFiles, goroot.Added) {
+				return fmt.Errorf("the build uses crypto/internal/sysrand of %s, not of the patched tree %s", p.Dir, tree)
+			}
+		case packagePath:
+			hooked, why = slices.Contains(p.GoFiles, hookFile), p.Dir
+		}
+	}
+	var without []string
+	for _, p := range packages {
+		switch {
+		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
+		case !slices.Contains(p.Deps, packagePath):
+			without = append(without, p.ImportPath)
+		case !hooked:
+			return fmt.Errorf("%s has a version of %s that knows nothing of a patched standard library (%s): go get %[2]s@latest", p.ImportPath, packagePath, why)
+		}
+	}
+	if len(without) > 0 {
+		return fmt.Errorf("without this package in it a program draws from the operating system, patched or not: %s\n"+
+			"put in a file of its package main, and go get %s:\n\n    import _ %[2]q\n", strings.Join(without, ", "), packagePath)
+	}
+	return nil
+}
+
+// hookFile is the file of the package that knows of a patched standard library.
+const hookFile = "whole.go"
+
+// list asks the go command of the patched tree of which packages the build consists.
+func (b *goBuild) list() ([]listedPackage, error) {
+	args := []string{"list"}
+	for _, f := range b.flags {
+		if slices.Contains(goFlagsOfList, f.name) && (b.module == "" || f.name != "C" && f.name != "mod" && f.name != "modfile") {
+			args = append(args, f.String())
+		}
+	}
+	var env []string
+	if b.module != "" {
+		args = append(args, "-mod=mod", "-modfile="+b.modfile)
+		env = apart
+	}
+	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps", "--")
+	out, err := b.tool.run(b.module, env, append(args, b.packages...)...)
+	if err != nil {
+		return nil, err
+	}
+	var packages []listedPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listedPackage
+		switch err := d.Decode(&p); {
+		case err == io.EOF:
+			return packages, nil
+		case err != nil:
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// checkOverlay refuses an -overlay that undoes the patch, or one for the files of the GOROOT
+// that the patched tree stands for, of which the go command would silently see nothing.
+func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
+	name := b.flag(env, "overlay")
+	if name == "" {
+		return nil
+	}
+	if dir := b.chdir(); dir != nil && !filepath.IsAbs(name) {
+		name = filepath.Join(b.flags[0].value, name)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("-overlay: %w", err)
+	}
+	var overlay struct{ Replace map[string]string }
+	if err := json.Unmarshal(text, &overlay); err != nil {
+		return fmt.Errorf("-overlay %s: %w", name, err)
+	}
+	for file := range overlay.Replace {
+		if isBelow(file, filepath.Join(tree, filepath.FromSlash(goroot.Folder))) {
+			return fmt.Errorf("-overlay %s replaces %s, which is what the patch changes", name, file)
+		}
+		if env.GOROOT != tree && isBelow(file, env.GOROOT) {
+			return fmt.Errorf("-overlay %s replaces %s; the standard library of this build is in %s: name the file there", name, file, tree)
+		}
+	}
+	return nil
+}
+
+// isBelow reports whether a file is below a folder, whatever symbolic links lead to both.
+func isBelow(file, dir string) bool {
+	for _, f := range []string{file, resolve(file)} {
+		for _, d := range []string{dir, resolve(dir)} {
+			if rel, err := filepath.Rel(d, f); err == nil && filepath.IsLocal(rel) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// resolve is the path without symbolic links, of as much of it as is there.
+func resolve(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	for dir, rest := abs, ""; ; {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return abs
+		}
+		dir, rest = up, filepath.Join(filepath.Base(dir), rest)
+	}
+}

@@ -1,0 +1,93 @@
+//go:build unix
+
+package goroot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// privateFolder makes a folder of mode 0700, or refuses one that others could have
+// put something into: what lies in it is run.
+func privateFolder(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	owner, _ := ownerOf(info)
+	switch {
+	case !info.IsDir():
+		return refuse(dir, "is not a folder")
+	case owner != os.Geteuid():
+		return refuse(dir, fmt.Sprintf("belongs to user %d and not to %d, who runs this", owner, os.Geteuid()))
+	case info.Mode().Perm()&0o077 != 0:
+		return refuse(dir, fmt.Sprintf("has mode %#o, so others may have changed it", info.Mode().Perm()))
+	}
+	// Who can rename a folder above it can put another in its place.
+	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	for up := real; ; up = filepath.Dir(up) {
+		info, err := os.Lstat(up)
+		if err != nil {
+			return err
+		}
+		owner, group := ownerOf(info)
+		mode := info.Mode()
+		switch {
+		case owner != 0 && owner != os.Geteuid():
+			return refuse(dir, fmt.Sprintf("lies in %s, which belongs to user %d", up, owner))
+		case mode&fs.ModeSticky != 0:
+		case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && group != 0 && group != os.Getegid():
+			return refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
+		}
+		if up == filepath.Dir(up) {
+			return nil
+		}
+	}
+}
+
+func refuse(dir, why string) error {
+	return fmt.Errorf("%s %s: what is in it would be run, so it is not used; remove it, or name another cache folder with XDG_CACHE_HOME", dir, why)
+}
+
+func ownerOf(info fs.FileInfo) (user, group int) {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1
+	}
+	return int(s.Uid), int(s.Gid)
+}
+
+// lock waits for the lock on a file. It ends with the process.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	for {
+		if err = unix.FcntlFlock(f.Fd(), unix.F_SETLKW, &whole); err != unix.EINTR {
+			break
+		}
+	}
+	// A file system without locks makes more work, not less sense: the rename decides.
+	return func() { f.Close() }, nil
+}

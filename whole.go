@@ -1,0 +1,108 @@
+package rand
+
+import (
+	cryptorand "crypto/rand"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+)
+
+// The two ends of a patched standard library, see docs/whole.md. They are plain
+// variables: the linkname directives are on the other side, in the file that
+// cmd/clonerand adds to crypto/internal/sysrand. In a plain build nobody else knows them.
+var (
+	// stdHook is what every random byte of package crypto comes from, once it is stored.
+	stdHook atomic.Pointer[func(b []byte)]
+
+	// stdSystem is what the bytes came from before: the operating system. The linker
+	// sets it, so it is there before any package is initialised. It does not return when it fails.
+	stdSystem func(b []byte)
+)
+
+// systemReader is where seeding draws from the operating system: it must not come
+// back to us, neither by crypto/rand's Reader, if somebody puts ours in its
+// place, nor by the hook. So the initialiser of a variable takes it, and the hook is
+// stored later, by init.
+var systemReader = newSystemReader(stdSystem)
+
+func newSystemReader(std func(b []byte)) io.Reader {
+	if std == nil {
+		return cryptoReader
+	}
+	return systemFunc(std)
+}
+
+// systemFunc is a Reader of a function that cannot fail.
+type systemFunc func(b []byte)
+
+func (f systemFunc) Read(b []byte) (n int, err error) {
+	f(b)
+	return len(b), nil
+}
+
+// init stores the hook. It is the last that is done to initialise the package: goroutines of
+// packages that were initialised before may draw at the same time.
+func init() {
+	if stdSystem != nil {
+		f := readForStd
+		stdHook.Store(&f)
+	}
+}
+
+// readForStd is the hook. It asks the default generator, whatever Reader is now, and
+// keeps no reference to b.
+func readForStd(b []byte) { defaultReader.serve(b, true) }
+
+// inspectStd reports whether what the standard library draws comes from here.
+func inspectStd() Protection {
+	p := Protection{Name: "standard library"}
+	godebug := os.Getenv("GODEBUG")
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "DefaultGODEBUG" { // what go.mod and //go:debug lines say; the environment outranks it
+				godebug = s.Value + "," + godebug
+			}
+		}
+	}
+	return p.judgeStd(stdHook.Load() != nil, cryptorand.Reader, runtime.Version(), godebug)
+}
+
+func (p Protection) judgeStd(hooked bool, reader io.Reader, version, godebug string) Protection {
+	ours := reader == io.Reader(defaultReader)
+	switch {
+	case !hooked && ours:
+		p.Detail = "partly: crypto/rand.Reader is this package's"
+		p.Mend = "clonerand go build patches the standard library of a program, so that all of it draws from here"
+	case !hooked:
+		p.Detail = "it draws from the operating system, or in FIPS mode from a generator of its own"
+		p.Mend = "clonerand go build patches the standard library of a program, so that it draws from here"
+	case strings.Contains(version, "boringcrypto"):
+		p.Detail = "partly: it is patched, but what goes through BoringCrypto draws from BoringCrypto's generator"
+		p.Mend = "build without GOEXPERIMENT=boringcrypto"
+	case !ours && !isSystem(reader):
+		p.Detail = "partly: it is patched, but crypto/rand.Reader was replaced"
+		p.Mend = "leave crypto/rand.Reader as it is"
+	case godebugSays(godebug, "cryptocustomrand=1"):
+		p.Detail = "partly: it is patched, but functions honour any reader that they are given"
+		p.Mend = "leave out the GODEBUG setting cryptocustomrand=1"
+	default:
+		p.Active, p.Detail = true, "patched: all of package crypto draws from here"
+	}
+	return p
+}
+
+// godebugSays reports whether a setting is the last of its name in a list.
+func godebugSays(list, setting string) bool {
+	name, _, _ := strings.Cut(setting, "=")
+	says := false
+	for s := range strings.SplitSeq(list, ",") {
+		if strings.HasPrefix(s, name+"=") {
+			s, _, _ = strings.Cut(s, "#") // a suffix for go test, as in netdns=go#1
+			says = s == setting
+		}
+	}
+	return says
+}
