@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWrongArgumentsGetTheUsageAndStatus2(t *testing.T) {
@@ -165,10 +167,12 @@ func TestAFullOutputIsAnError(t *testing.T) {
 	}
 	for _, args := range all {
 		var stderr bytes.Buffer
-		cmd := exec.Command(program(t), strings.Fields(args)...)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // read alone would never end
+		cmd := exec.CommandContext(ctx, program(t), strings.Fields(args)...)
 		cmd.Stdout, cmd.Stderr = full, &stderr
 		if cmd.Run(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "no space left") {
 			t.Errorf("clonerand %s: %v, %s", args, cmd.ProcessState, &stderr)
 		}
+		cancel()
 	}
 }
