@@ -7,11 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
-// initramfs builds the guest's only file system: the test binary of package rand as its first
-// program, the command, and the modules.
+// initramfs builds the guest's only file system: its first program, the command, and the modules.
 func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 	root := filepath.Join(dir, "root")
 	for _, d := range []string{"dev", "modules"} {
@@ -19,12 +19,12 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	if err := build(ctx, m.arch, filepath.Join(root, "init"), "test", "-c"); err != nil {
+	if err := m.init(ctx, filepath.Join(root, "init"), dir); err != nil {
 		return "", err
 	}
 	names := []string{".", "init", "dev", "modules"}
 	if m.command {
-		if err := build(ctx, m.arch, filepath.Join(root, "clonerand"), "build"); err != nil {
+		if err := build(ctx, m.arch, goCommand, "build", "-o", filepath.Join(root, "clonerand"), commandPath); err != nil {
 			return "", err
 		}
 		names = append(names, "clonerand")
@@ -57,17 +57,37 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 	return file, out.Close()
 }
 
-// build has the go command make a static program for the guest out of this module.
-func build(ctx context.Context, arch, out string, command ...string) error {
-	const module = "github.com/clonerand/rand"
-	pkg := module
-	if command[0] == "build" {
-		pkg += "/cmd/clonerand"
+// init builds the first program: the test binary of package rand, or the guest that has only what users have.
+func (m machine) init(ctx context.Context, out, dir string) error {
+	const guest = module + "/vmtest/guest"
+	switch m.guest {
+	case "plain":
+		return build(ctx, m.arch, goCommand, "build", "-o", out, guest)
+	case "patched":
+		ours := filepath.Join(dir, "clonerand")
+		if err := build(ctx, runtime.GOARCH, goCommand, "build", "-o", ours, commandPath); err != nil {
+			return err
+		}
+		return build(ctx, m.arch, []string{ours, "go"}, "build", "-o", out, guest)
+	default:
+		return build(ctx, m.arch, goCommand, "test", "-c", "-o", out, module)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(command, "-o", out, pkg)...)
+}
+
+const (
+	module      = "github.com/clonerand/rand"
+	commandPath = module + "/cmd/clonerand"
+)
+
+var goCommand = []string{"go"}
+
+// build has a go command make a static program out of this module.
+func build(ctx context.Context, arch string, command []string, args ...string) error {
+	args = append(command[1:len(command):len(command)], args...)
+	cmd := exec.CommandContext(ctx, command[0], args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if b, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w: %s", strings.Join(command, " "), err, b)
+		return fmt.Errorf("%s %s: %w: %s", command[0], strings.Join(args, " "), err, b)
 	}
 	return nil
 }

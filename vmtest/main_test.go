@@ -13,20 +13,27 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 		generator string
 		equal     int
 		told      bool
+		patched   bool
 		verdict   string
 		ok        bool
 	}{
-		{"clonerand", 0, false, "ok", true},
-		{"clonerand", 0, true, "ok, Generation moved", true},
-		{"clonerand", 1, false, "FAIL: repeats", false},
-		{"signals alone", 1, true, "FAIL: repeats", false},
-		{"crypto/rand", 0, false, "-", true},
-		{"crypto/rand", 4000, false, "-", true},
-		{"unguarded", 1, false, "repeats, as it must", true},
-		{"unguarded", 0, false, "FAIL: does not repeat", false},
-		{"AES-CTR", 0, false, "FAIL: does not repeat", false},
+		{"clonerand", 0, false, false, "ok", true},
+		{"clonerand", 0, true, false, "ok, Generation moved", true},
+		{"clonerand", 1, false, false, "FAIL: repeats", false},
+		{"signals alone", 1, true, false, "FAIL: repeats", false},
+		{"crypto/rand", 0, false, false, "-", true},
+		{"crypto/rand", 4000, false, false, "-", true},
+		{"unguarded", 1, false, false, "repeats, as it must", true},
+		{"unguarded", 0, false, false, "FAIL: does not repeat", false},
+		{"AES-CTR", 0, false, false, "FAIL: does not repeat", false},
+		{"crypto/rand", 0, false, true, "ok", true},
+		{"crypto/rand", 1, false, true, "FAIL: repeats", false},
+		{"mlkem.GenerateKey768", 1, false, false, "repeats, as it must", true},
+		{"mlkem.GenerateKey768", 0, false, false, "FAIL: does not repeat", false},
+		{"mlkem.GenerateKey768", 1, false, true, "FAIL: repeats", false},
+		{"ecdsa.GenerateKey", 0, false, true, "ok", true},
 	} {
-		r := row{counter: true, told: test.told, Finding: probe.Finding{Generator: test.generator, Equal: test.equal}}
+		r := row{counter: true, told: test.told, patched: test.patched, Finding: probe.Finding{Generator: test.generator, Equal: test.equal}}
 		if verdict, ok := r.verdict(); verdict != test.verdict || ok != test.ok {
 			t.Errorf("%s, %d equal: %q, %v", test.generator, test.equal, verdict, ok)
 		}

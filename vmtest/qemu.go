@@ -20,6 +20,7 @@ type machine struct {
 	cpu     string
 	memory  int      // in MiB; 0: 320
 	modules []string // loaded by the guest, in this order
+	guest   string   // its first program: "plain" or "patched" for that of the folder guest; empty: the test binary
 	command bool     // the guest has the clonerand command
 	devices []string // arguments of -device
 	env     []string // of the guest, as name=value words of the kernel's command line

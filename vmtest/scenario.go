@@ -47,6 +47,7 @@ type row struct {
 	scenario string
 	accel    string // what ran it
 	blind    bool
+	patched  bool // the standard library
 	counter  bool // the package used the counter
 	told     bool // Generation moved in every clone
 	probe.Finding
@@ -56,7 +57,9 @@ type row struct {
 func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image) (rows []row) {
 	for _, f := range found {
 		// Where Generation does not move, restore has failed.
-		rows = append(rows, row{name, s.machine.accel, s.blind, clones[0].CounterUsed, s.signal, f})
+		rows = append(rows, row{
+			name, s.machine.accel, s.blind, s.machine.guest == "patched", clones[0].CounterUsed, s.signal, f,
+		})
 	}
 	return rows
 }

@@ -58,8 +58,8 @@ var (
 
 // Comparison finds equal blocks in what clones read after the restore.
 type Comparison struct {
-	// Before is the image from which the clones come, or nil where nobody could take one. Then a read that was
-	// under way does not count.
+	// Before is the image from which the clones come, or nil where nobody could take one. Then a read of the first
+	// generator that was under way does not count, as one of the others never does.
 	Before *Image
 	Clones []*Image
 	Split  []uint64 // for each clone a counter value: reads that began before it are counted apart; or nil
@@ -154,8 +154,9 @@ func beganAfter(place uint64, logs []*LogImage) uint64 {
 	return place + 1
 }
 
-// from returns the first read that counts. That is the one which was under way, in part, where it is known how much of
-// it was there before, and else the first whole one.
+// from returns the first read that counts. Of the first generator that is the one which was under way, in part, where
+// it is known how much of it was there before. Otherwise it is the first whole one: what makes keys may have drawn
+// all that it needs before.
 func (c Comparison) from(log int, place, whole uint64) (from uint64, old *LogImage, err error) {
 	if c.Before == nil {
 		return whole, nil, nil
@@ -165,6 +166,9 @@ func (c Comparison) from(log int, place, whole uint64) (from uint64, old *LogIma
 	old = &c.Before.Logs[log]
 	if place != old.Count && place != old.Count+1 {
 		return 0, nil, fmt.Errorf("by the counters the restore is at read %d, but the snapshot held %d", place, old.Count)
+	}
+	if old.Name != c.Before.Logs[0].Name {
+		return whole, nil, nil
 	}
 	return place, old, nil
 }

@@ -28,6 +28,7 @@ type Guest struct {
 	Generators []probe.Generator
 	Counter    string // why the package does not use the counter; "" where it does
 	Generation func() uint64
+	Patched    bool // the standard library draws from the package
 }
 
 // Run runs a guest and does not return, where this process is the first of a machine that vmtest has booted. newGuest is
@@ -69,6 +70,9 @@ func run(console *io.Writer, newGuest func() Guest) error {
 		return runProbe(tty)
 	}
 	g := newGuest()
+	if g.Patched != Asked("PATCHED") {
+		return fmt.Errorf("the standard library draws from the package: %v", g.Patched)
+	}
 	counter, _ := probe.NewCounter(true)
 	region, where, err := newRegion(g, counter)
 	if err != nil {
