@@ -19,6 +19,10 @@ func scenarios() []scenario {
 		plain("arm64-neoverse-n1", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		fleet(),
 		probing(),
+		guard("amd64-guard", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		guard("amd64-guard-no-rdrand", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max,-rdrand,-rdseed"}),
+		guard("arm64-guard", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
+		guard("arm64-guard-no-rndr", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		keys("amd64-keys", "plain", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
 		keys("amd64-keys-patched", "patched", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
 		keys("arm64-keys-patched", "patched", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
@@ -92,5 +96,14 @@ func keys(name, guest string, m machine) scenario {
 	}
 	s := plain(name, m)
 	s.rounds, s.clones = 2, []variant{{reads: 6000}, {reads: 6000}}
+	return s
+}
+
+// guard is a guest that reads crypto/rand without a break, with clonerand guard beside it.
+func guard(name string, m machine) scenario {
+	m.guest, m.command = "plain", true
+	m.env = append(m.env, "CLONERAND_VMTEST_GUARD=1")
+	s := plain(name, m)
+	s.rounds, s.guard = 2, true
 	return s
 }

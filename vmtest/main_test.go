@@ -51,6 +51,15 @@ func TestVerdictNeedsTheCounterWhereThereIsOne(t *testing.T) {
 	}
 }
 
+func TestVerdictOnAGuardedKernel(t *testing.T) {
+	for equal, want := range []bool{true, false} {
+		r := row{guarded: true, counter: true, Finding: probe.Finding{Generator: "crypto/rand", Equal: equal, EarlyEqual: 7}}
+		if verdict, ok := r.verdict(); ok != want {
+			t.Errorf("%d equal: %q", equal, verdict)
+		}
+	}
+}
+
 func TestChooseTakesAllThatCIRunsUnlessTold(t *testing.T) {
 	all := []scenario{{name: "a"}, {name: "b", full: true}, {name: "c"}}
 	for _, test := range []struct {

@@ -22,6 +22,7 @@ type scenario struct {
 	compare []comparison // of the clones of one snapshot
 	signal  bool         // Generation must move in every clone
 	blind   bool         // package rand can not use this machine's counter; elsewhere it must
+	guard   bool         // clonerand guard runs in the guest: crypto/rand must not repeat either, from its first tick on
 	full    bool         // only with -full
 
 	// Instead of all this:
@@ -48,6 +49,7 @@ type row struct {
 	accel    string // what ran it
 	blind    bool
 	patched  bool // the standard library
+	guarded  bool // the kernel
 	counter  bool // the package used the counter
 	told     bool // Generation moved in every clone
 	probe.Finding
@@ -58,7 +60,7 @@ func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image
 	for _, f := range found {
 		// Where Generation does not move, restore has failed.
 		rows = append(rows, row{
-			name, s.machine.accel, s.blind, s.machine.guest == "patched", clones[0].CounterUsed, s.signal, f,
+			name, s.machine.accel, s.blind, s.machine.guest == "patched", s.guard, clones[0].CounterUsed, s.signal, f,
 		})
 	}
 	return rows
@@ -145,11 +147,19 @@ func (r restorer) round(ctx context.Context, before *probe.Image) ([]row, error)
 	}
 	var rows []row
 	for _, c := range r.scenario.compare {
+		var err error
 		var set []*probe.Image
 		for _, k := range c.clones {
 			set = append(set, clones[k])
 		}
-		found, err := probe.Comparison{Before: before, Clones: set}.Run()
+		comparison := probe.Comparison{Before: before, Clones: set}
+		if r.guard {
+			comparison, err = guarded(set)
+		}
+		var found []probe.Finding
+		if err == nil {
+			found, err = comparison.Run()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -204,4 +214,25 @@ func merge(all, more []row) []row {
 func (m machine) with(v variant) machine {
 	m.devices = append(m.devices[:len(m.devices):len(m.devices)], v.devices...)
 	return m
+}
+
+// guarded compares by the first tick of the guard that began after the restore. That is the second which ended: of the
+// first nobody knows whether it had its bytes before.
+func guarded(clones []*probe.Image) (probe.Comparison, error) {
+	c := probe.Comparison{}
+	ticks := len(clones[0].Logs) - 1
+	place, err := probe.Restored(clones, ticks)
+	if err != nil {
+		return c, fmt.Errorf("ticks of the guard: %w", err)
+	}
+	for _, img := range clones {
+		tick, ok := img.Logs[ticks].Record(place + 1)
+		if !ok || place+1 >= img.Logs[ticks].Count {
+			return c, errors.New("the guard did not tick twice after the restore")
+		}
+		reads := *img
+		reads.Logs = img.Logs[:ticks]
+		c.Clones, c.Split = append(c.Clones, &reads), append(c.Split, tick.End)
+	}
+	return c, nil
 }

@@ -20,7 +20,7 @@ type Finding struct {
 	Ends   []uint64        // the counter at the end of the first read after the restore
 
 	Early, EarlyEqual int           // the same up to the time that Split names, and not in the figures above
-	Until             time.Duration // how long that was after the restore, at most
+	Until             time.Duration // how long that was after the end of the first read, at most
 }
 
 // And is what two snapshots have shown together.
@@ -135,7 +135,7 @@ func (c Comparison) generator(name string) (Finding, error) {
 			f.look(c.Clones[k], l, place, whole)
 			if c.Split != nil {
 				r, _ := l.Record(place)
-				f.Until = max(f.Until, c.Clones[k].ticks(c.Split[k]-r.Begin))
+				f.Until = max(f.Until, c.Clones[k].ticks(c.Split[k]-r.End))
 			}
 		}
 	}
@@ -203,6 +203,15 @@ func (l *LogImage) numbers(n uint64) func(func(uint64) bool) {
 			}
 		}
 	}
+}
+
+// Restored returns the number of the first record of this log that ended after the restore of these clones.
+func Restored(clones []*Image, log int) (uint64, error) {
+	var logs []*LogImage
+	for _, c := range clones {
+		logs = append(logs, &c.Logs[log])
+	}
+	return restoredAt(logs)
 }
 
 // restoredAt returns the number of the first read that ended after the restore. Until then the

@@ -289,7 +289,7 @@ func TestCompareCountsApartWhatWasReadBeforeTheSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := found[0]
-	if f.Reads != 1 || f.Equal != 1 || f.Early != 2 || f.EarlyEqual != 1 || f.Until != 2*time.Millisecond {
+	if f.Reads != 1 || f.Equal != 1 || f.Early != 2 || f.EarlyEqual != 1 || f.Until != 2*time.Millisecond-10 {
 		t.Errorf("%+v", f)
 	}
 }

@@ -85,6 +85,10 @@ func run(console *io.Writer, newGuest func() Guest) error {
 	fmt.Fprintf(tty, "vmtest counter %q\n", g.Counter)
 	fmt.Fprintf(tty, "vmtest memory %s\n", where)
 	go func() { failed <- commands(tty) }()
+	if Asked("GUARD") {
+		runtime.GOMAXPROCS(2 * cpus) // those that read leave no room for another
+		go func() { failed <- guard(region.Logs[len(region.Logs)-1]) }()
+	}
 	return <-failed
 }
 
@@ -121,7 +125,7 @@ func (g Guest) read(cpu int, counter probe.Counter, region *probe.Region) error 
 		},
 		Turn: func(turn int) {
 			// Neither runs so far ahead of the other that its records are gone before both have read enough.
-			for turn%256 == 0 && logs[0].Count() > slowest(region)+ahead {
+			for turn%256 == 0 && logs[0].Count() > slowest(region, len(g.Generators))+ahead {
 				runtime.Gosched()
 			}
 			// Seldom: Generation looks for events too, and Read has to find them by itself.
@@ -132,10 +136,10 @@ func (g Guest) read(cpu int, counter probe.Counter, region *probe.Region) error 
 	}.Run(new(atomic.Bool))
 }
 
-func slowest(region *probe.Region) uint64 {
+func slowest(region *probe.Region, generators int) uint64 {
 	least := ^uint64(0)
 	for cpu := range cpus {
-		least = min(least, region.Logs[cpu*len(region.Logs)/cpus].Count())
+		least = min(least, region.Logs[cpu*generators].Count())
 	}
 	return least
 }

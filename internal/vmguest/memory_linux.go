@@ -29,6 +29,9 @@ func newRegion(g Guest, counter probe.Counter) (region *probe.Region, where stri
 			specs = append(specs, spec)
 		}
 	}
+	if Asked("GUARD") {
+		specs = append(specs, tickSpec())
+	}
 	mem, err := hugePages(probe.Size(specs))
 	if err != nil {
 		return nil, "", err

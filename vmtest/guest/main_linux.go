@@ -28,6 +28,9 @@ func main() {
 			Generation: rand.Generation,
 			Patched:    row("standard library").Active,
 		}
+		if vmguest.Asked("GUARD") { // what the guard is for is read without a break
+			g.Generators[0], g.Generators[1] = g.Generators[1], g.Generators[0]
+		}
 		if vmguest.Asked("KEYS") {
 			g.Generators = append(g.Generators, probe.Keys()...)
 		}
