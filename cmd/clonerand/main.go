@@ -8,6 +8,7 @@ import "os"
 var commands = []*command{
 	goCommand,
 	gorootCommand,
+	guardCommand,
 	probeCommand,
 	readCommand,
 	seedCommand,

@@ -174,9 +174,9 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 			}
 			if at, gap := p.region.Logs[0].LongestGap(); at != 0 && at != longest {
 				longest = at
-				fmt.Fprintf(stdout, "longest pause so far: %v\n", ticks(gap, p.Rate))
+				fmt.Fprintf(stdout, "longest pause so far: %v\n", inTime(gap, p.Rate))
 			}
-			if wait == 0 || ticks(now-longest, p.Rate) < wait {
+			if wait == 0 || inTime(now-longest, p.Rate) < wait {
 				continue
 			}
 		}
@@ -211,7 +211,7 @@ func watchSignals() func() []probe.Event {
 	}
 }
 
-func ticks(n, rate uint64) time.Duration {
+func inTime(n, rate uint64) time.Duration {
 	return time.Duration(float64(n) / float64(rate) * float64(time.Second)).Round(time.Microsecond)
 }
 

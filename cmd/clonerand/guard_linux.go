@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/clonerand/rand"
+	"golang.org/x/sys/unix"
+)
+
+// signalTime is how long a clone signal may have moved before the guard looks.
+const signalTime = 10 * time.Millisecond
+
+func guardOnce(id []byte, stdout io.Writer) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if len(id) > 0 {
+		fit := fitIdentity(id)
+		id = fit[:]
+	}
+	err = k.reseed(id)
+	if err == nil {
+		err = takesUncredited()
+	}
+	if err == nil {
+		fmt.Fprintln(stdout, "The kernel has reseeded its generator.")
+	}
+	return err
+}
+
+// guard makes the kernel reseed until ctx ends. It calls ticked after each tick.
+func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint64), logf func(string, ...any)) error {
+	// All of it is one goroutine, which a timer of the kernel wakes through the poller. With one P nobody looks
+	// for work to steal, and without Go timers and with raw system calls the runtime's monitor thread sleeps.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	generation := rand.Generation()
+	refused := k.measure()
+	if fatal(refused) {
+		return refused
+	}
+	n, took := uint64(0), time.Duration(0)
+	tick := func() (err error) {
+		start := time.Now()
+		if err = k.reseed(nil); err == nil {
+			n++
+			took = time.Since(start)
+			ticked(n, k.counter())
+		}
+		return err
+	}
+	refused = tick()
+	if refused == nil {
+		refused = takesUncredited()
+	}
+	watched, period := watchedSignals(), every
+	if watched != "" {
+		period = min(every, signalTime)
+	}
+	timer, err := newKernelTimer(period)
+	if err != nil {
+		return err
+	}
+	defer timer.Close()
+	defer context.AfterFunc(ctx, func() { timer.Close() })()
+
+	line := fmt.Sprintf("the kernel reseeds each %v; a tick takes %v", every, took)
+	if watched != "" {
+		line += "; it also does when this moves: " + watched
+	}
+	if refused != nil {
+		line += "; but " + refused.Error()
+	}
+	if err := notifySystemd("READY=1"); err != nil {
+		line += fmt.Sprintf("; systemd was not told: %v", err)
+	}
+	logf("%s", line)
+
+	for waited := period; ; waited += period {
+		if err := timer.wait(); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		now := rand.Generation()
+		if waited < every && now == generation {
+			continue
+		}
+		waited, generation = 0, now
+		err := tick()
+		switch {
+		case fatal(err):
+			return err
+		case err == nil && refused == errUncredited:
+			continue
+		case err == nil && refused != nil:
+			err = takesUncredited()
+		}
+		if err != refused && err != nil {
+			logf("%v", err)
+		} else if err != refused {
+			logf("the kernel reseeds")
+		}
+		refused = err
+	}
+}
+
+// watchedSignals names the clone signals that are there.
+func watchedSignals() string {
+	var names []string
+	for _, row := range rand.Inspect(0) {
+		switch row.Name {
+		case "vmclock", "sysgenid", "generation file":
+			if row.Active {
+				names = append(names, row.Name)
+			}
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// A kernelTimer is a timerfd of the monotonic clock. Clock jumps do not move it, and a resumed machine goes on with it.
+type kernelTimer struct {
+	*os.File
+	conn interface {
+		Read(func(fd uintptr) bool) error
+	}
+}
+
+func newKernelTimer(period time.Duration) (*kernelTimer, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("timerfd_create", err)
+	}
+	t := &kernelTimer{File: os.NewFile(uintptr(fd), "timerfd")}
+	each := unix.NsecToTimespec(period.Nanoseconds())
+	if err = unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: each, Value: each}, nil); err == nil {
+		t.conn, err = t.SyscallConn()
+	}
+	if err != nil {
+		t.Close()
+		return nil, os.NewSyscallError("timerfd_settime", err)
+	}
+	return t, nil
+}
+
+// wait waits until the timer has expired once more, or is closed. Expirations that were missed count once.
+func (t *kernelTimer) wait() error {
+	return t.conn.Read(func(fd uintptr) bool {
+		var expirations uint64
+		// Raw, as it does not block. Sound: the kernel writes 8 bytes there before the call returns.
+		n, _, _ := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&expirations)), unsafe.Sizeof(expirations))
+		return n == unsafe.Sizeof(expirations)
+	})
+}
+
+// notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does.
+func notifySystemd(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	if name[0] == '@' { // an abstract name
+		name = "\x00" + name[1:]
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(state))
+	return err
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// needGuard skips where this user, or a sandbox, may not make the kernel reseed.
+func needGuard(t *testing.T) {
+	t.Helper()
+	skipEmulated(t, "QEMU passes RNDADDENTROPY's pointer on as it is")
+	k, err := openKernel()
+	if err == nil {
+		defer k.close()
+		err = k.reseed(nil)
+	}
+	if err != nil {
+		t.Skip("the kernel cannot be made to reseed here:", err)
+	}
+}
+
+func init() {
+	// Becomes the program of the arguments, for which the kernel refuses one request with that error.
+	helpers["refuse"] = func() {
+		request, _ := strconv.ParseUint(os.Getenv("REFUSED_REQUEST"), 10, 32)
+		errno, _ := strconv.ParseUint(os.Getenv("REFUSED_ERRNO"), 10, 16)
+		refuse(uint32(request), uint32(errno))
+		os.Unsetenv("CLONERAND_TEST_HELPER")
+		fmt.Fprintln(os.Stderr, syscall.Exec(os.Args[1], os.Args[1:], os.Environ()))
+	}
+}
+
+// refuse makes ioctl(2) with that request fail in this process from now on, by a seccomp filter. The request's low
+// word is the first of argument 1 on little-endian machines.
+func refuse(request, errno uint32) {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // struct seccomp_data: nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_IOCTL, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 24}, // args[1]
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: request, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if err == nil {
+		err = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "no seccomp:", err)
+		os.Exit(77)
+	}
+}
+
+// refused is the command with a kernel that refuses the request.
+func refused(t *testing.T, request uint32, errno syscall.Errno, args ...string) *exec.Cmd {
+	t.Helper()
+	if littleEndian(1) != 1 {
+		t.Skip("the filter is written for little-endian machines")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, append([]string{program(t)}, args...)...)
+	cmd.Env = append(os.Environ(), "CLONERAND_TEST_HELPER=refuse", fmt.Sprint("REFUSED_REQUEST=", request), fmt.Sprint("REFUSED_ERRNO=", uint16(errno)))
+	return cmd
+}
+
+func TestGuardOnceSaysWhetherTheKernelReseeded(t *testing.T) {
+	needGuard(t)
+	idFile := filepath.Join(t.TempDir(), "id")
+	if err := os.WriteFile(idFile, []byte("this clone alone\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"-id", "c0ffee"}, {"-id", strings.Repeat("07", 500)}, {"-id-file", idFile}} {
+		out, err := exec.Command(program(t), append([]string{"guard", "-once"}, args...)...).CombinedOutput()
+		if err != nil || string(out) != "The kernel has reseeded its generator.\n" {
+			t.Errorf("guard -once %v: %v, %s", args, err, out)
+		}
+	}
+	for _, c := range []struct {
+		request uint32
+		errno   syscall.Errno
+		want    string
+	}{
+		{unix.RNDADDENTROPY, unix.EPERM, "CAP_SYS_ADMIN"},
+		{unix.RNDRESEEDCRNG, unix.EPERM, "CAP_SYS_ADMIN"},
+		{unix.RNDADDENTROPY, unix.ENOTTY, "/dev/random is not the kernel's"},
+		{unix.RNDADDENTROPY, unix.EFAULT, "RNDADDENTROPY: bad address"},
+		{unix.RNDRESEEDCRNG, unix.EINVAL, "has no RNDRESEEDCRNG (Linux 4.17)"},
+		{unix.RNDRESEEDCRNG, unix.ENODATA, "not initialized yet (ENODATA)"},
+		{unix.RNDRESEEDCRNG, unix.EIO, "RNDRESEEDCRNG: input/output error"},
+	} {
+		cmd := refused(t, c.request, c.errno, "guard", "-once")
+		out, _ := cmd.CombinedOutput()
+		switch cmd.ProcessState.ExitCode() {
+		case 77:
+			t.Skipf("%s", out)
+		case 1:
+			if strings.HasPrefix(string(out), "clonerand: ") && strings.Contains(string(out), c.want) {
+				continue
+			}
+		}
+		t.Errorf("%v of %x: %v, %s, want %q", c.errno, c.request, cmd.ProcessState, out, c.want)
+	}
+}
+
+func TestGuardNeedsTheCapability(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give its capabilities away")
+	}
+	skipEmulated(t, "QEMU passes RNDADDENTROPY's pointer on as it is")
+	for _, args := range [][]string{{"guard"}, {"guard", "-once"}} {
+		cmd := exec.Command("/dev/fd/3", args...) // nobody may not look into the folder
+		f, err := os.Open(program(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.ExtraFiles = []*os.File{f}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534, NoSetGroups: true}}
+		out, err := cmd.CombinedOutput()
+		if errors.Is(err, os.ErrPermission) {
+			t.Skip("nobody may not start the program:", err)
+		}
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "CAP_SYS_ADMIN") {
+			t.Errorf("%v: %v, %s", args, cmd.ProcessState, out)
+		}
+	}
+}
+
+// startGuard starts a daemon under a systemd of its own, and waits for READY=1. stop ends it and returns what it wrote.
+func startGuard(t *testing.T, cmd *exec.Cmd) (stop func() string) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() string {
+		cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+		defer late.Stop()
+		if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() != 77 {
+			t.Errorf("after SIGTERM: %v\n%s", err, &stderr)
+		}
+		return stderr.String()
+	}
+	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	b := make([]byte, 100)
+	n, err := conn.Read(b)
+	if got := string(b[:n]); err != nil || got != "READY=1" {
+		t.Fatalf("systemd was told %q, %v: %s", got, err, stop())
+	}
+	return stop
+}
+
+// ticks returns the counter values that guard -v wrote.
+func ticks(t *testing.T, log string) (counters []uint64) {
+	t.Helper()
+	for lines := bufio.NewScanner(strings.NewReader(log)); lines.Scan(); {
+		var n int
+		var counter uint64
+		if _, err := fmt.Sscanf(lines.Text(), "tick %d counter %d", &n, &counter); err != nil {
+			continue
+		}
+		counters = append(counters, counter)
+		if n != len(counters) {
+			t.Errorf("tick %d is the %dth", n, len(counters))
+		}
+	}
+	return counters
+}
+
+func TestGuardTicksUntilItIsTerminated(t *testing.T) {
+	needGuard(t)
+	stop := startGuard(t, exec.Command(program(t), "guard", "-v", "-every", "5ms"))
+	time.Sleep(500 * time.Millisecond)
+	log := stop()
+	counters := ticks(t, log)
+	if len(counters) < 5 {
+		t.Errorf("%d ticks of 5 ms in 500 ms", len(counters))
+	}
+	for i := 1; i < len(counters); i++ {
+		if counters[i] <= counters[i-1] {
+			t.Errorf("tick %d at %d, the next at %d", i, counters[i-1], counters[i])
+		}
+	}
+	if lines := regexp.MustCompile(`(?m)^clonerand guard: .*`).FindAllString(log, -1); len(lines) != 1 ||
+		!regexp.MustCompile(`^clonerand guard: the kernel reseeds each 5ms; a tick takes [0-9.]+.?s(; it also does when this moves: [a-z ,]+)?$`).MatchString(lines[0]) {
+		t.Errorf("it says %q", lines)
+	}
+}
+
+// Stopped for a while, as in a suspended machine, it goes on: with one tick and not with all that it has missed.
+func TestGuardGoesOnAfterAStop(t *testing.T) {
+	needGuard(t)
+	cmd := exec.Command(program(t), "guard", "-v", "-every", "100ms")
+	stop := startGuard(t, cmd)
+	time.Sleep(150 * time.Millisecond)
+	cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(2 * time.Second)
+	cmd.Process.Signal(syscall.SIGCONT)
+	time.Sleep(350 * time.Millisecond)
+	if n := len(ticks(t, stop())); n < 3 || n > 10 {
+		t.Errorf("%d ticks of 100 ms in 0.5 s before and after a stop of 2 s", n)
+	}
+}
+
+// A signal does not wait for the next tick.
+func TestGuardTicksWhenASignalMoves(t *testing.T) {
+	needGuard(t)
+	path, _ := newGeneration(t)
+	cmd := exec.Command(program(t), "guard", "-v", "-every", "1m")
+	cmd.Env = append(os.Environ(), "CLONERAND_GENERATION="+path)
+	stop := startGuard(t, cmd)
+	for range 3 {
+		time.Sleep(200 * time.Millisecond)
+		signalRun(t, 0, "bump", path)
+	}
+	time.Sleep(500 * time.Millisecond)
+	log := stop()
+	if n := len(ticks(t, log)); n != 4 || !strings.Contains(log, "when this moves: generation file") {
+		t.Errorf("%d ticks, want one at the start and 3 for bumps\n%s", n, log)
+	}
+}
+
+// A kernel that cannot reseed yet, or at all, gets bytes all the same; it is said once, and not at each tick.
+func TestGuardGoesOnWhereTheKernelRefuses(t *testing.T) {
+	needGuard(t)
+	for errno, want := range map[syscall.Errno]string{unix.ENODATA: "not initialized yet", unix.EINVAL: "has no RNDRESEEDCRNG"} {
+		stop := startGuard(t, refused(t, unix.RNDRESEEDCRNG, errno, "guard", "-v", "-every", "5ms"))
+		time.Sleep(200 * time.Millisecond)
+		log := stop()
+		if strings.HasPrefix(log, "no seccomp") {
+			t.Skip(log)
+		}
+		if len(ticks(t, log)) > 0 || strings.Count(log, "\n") != 1 || !strings.Contains(log, want) {
+			t.Errorf("%v: %s\nwant one line with %q", errno, log, want)
+		}
+	}
+}
+
+// The cost is in the wake-ups. A loop of time.Sleep has four to six a tick.
+func TestGuardWakesUpOnceATick(t *testing.T) {
+	needGuard(t)
+	cmd := exec.Command(program(t), "guard")
+	stop := startGuard(t, cmd)
+	defer stop()
+	time.Sleep(200 * time.Millisecond) // the start is over
+	before, start := wakeUps(t, cmd.Process.Pid), time.Now()
+	time.Sleep(2 * time.Second)
+	got := wakeUps(t, cmd.Process.Pid) - before
+	if most := int(time.Since(start)/(10*time.Millisecond))*3/2 + 20; got > most || got < 5 {
+		t.Errorf("%d wake-ups in %v, want 5 to %d", got, time.Since(start), most)
+	}
+}
+
+// wakeUps counts how often the threads of a process have gone to sleep.
+func wakeUps(t *testing.T, pid int) (n int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, files)
+	}
+	for _, file := range files {
+		status, _ := os.ReadFile(file)
+		count := regexp.MustCompile(`(?m)^voluntary_ctxt_switches:\s+(\d+)$`).FindSubmatch(status)
+		if count == nil {
+			t.Skip("the kernel does not count how often a thread sleeps")
+		}
+		m, _ := strconv.Atoi(string(count[1]))
+		n += m
+	}
+	return n
+}
+
+func TestAPauseWithinATickMakesItAgain(t *testing.T) {
+	needGuard(t)
+	k, err := openKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	if err := k.measure(); err != nil {
+		t.Fatal(err)
+	}
+	for pauses, want := range map[int]int{0: 1, 1: 2, 3: 4, 100: 8} {
+		readings, now := 0, uint64(0)
+		k.counter = func() uint64 { // one reading before a try and one after
+			now++
+			if readings++; readings%2 == 0 && readings/2 <= pauses {
+				now += k.limit
+			}
+			return now
+		}
+		if err := k.reseed(nil); err != nil || readings != 2*want {
+			t.Errorf("%d pauses: %d tries, %v, want %d", pauses, readings/2, err, want)
+		}
+	}
+}
