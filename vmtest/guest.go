@@ -130,6 +130,24 @@ func (v *vm) memory(ctx context.Context, spans []span) (all []byte, err error) {
 	return all, nil
 }
 
+// reads waits until the guest has completed a read of the first generator.
+func (v *vm) reads(ctx context.Context, spans []span, from *probe.Image) error {
+	for {
+		img, err := v.image(ctx, spans, true)
+		if err != nil {
+			return err
+		}
+		for i := range img.Logs {
+			if img.Logs[i].Name == img.Logs[0].Name && img.Logs[i].Count > from.Logs[i].Count {
+				return nil
+			}
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // until lets the guest run until each of its logs of the first generator has n more records than
 // from, and stops it.
 func (v *vm) until(ctx context.Context, spans []span, from *probe.Image, n uint64) error {

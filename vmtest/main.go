@@ -11,7 +11,7 @@
 // block; plain AES-CTR, and package rand with its detectors switched off, repeat, or the clones
 // would be none. crypto/rand stands beside them for comparison.
 //
-// setup.sh fetches QEMU and kernels on Debian. Where they can not be had nothing is tested, and
+// setup.sh fetches QEMU and kernels on Debian. Where they cannot be had nothing is tested, and
 // the program says so; with CI=true in the environment that is a failure.
 package main
 
@@ -94,15 +94,15 @@ func vmtest(ctx context.Context, accel, names string, full bool, jobs int) error
 	wg.Wait()
 
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "case\taccel\tgenerator\treads\tequal blocks\tpause seen\tfirst Read\tverdict")
+	fmt.Fprintln(w, "case\taccel\tgenerator\treads\tequal blocks\tpause seen\tfirst Read\tuntil its end\tverdict")
 	for _, rows := range rows {
 		for _, r := range rows {
 			verdict, ok := r.verdict()
 			if !ok {
 				errs = append(errs, fmt.Errorf("%s: %s: %s", r.scenario, r.Generator, verdict))
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n",
-				r.scenario, r.accel, r.Generator, r.Reads, r.Equal, r.pause(), microseconds(r.First), verdict)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n",
+				r.scenario, r.accel, r.Generator, r.Reads, r.Equal, r.pause(), microseconds(r.First), microseconds(r.woke), verdict)
 		}
 	}
 	w.Flush()

@@ -15,14 +15,9 @@ import (
 )
 
 // probing is a machine in which clonerand probe run is used as its help says, and compare on this one.
-func probing() scenario {
-	return scenario{
-		name: "amd64-probe",
-		machine: machine{
-			arch: "amd64", kernel: "newest-amd64", cpu: "max", command: true, env: []string{"CLONERAND_VMTEST_PROBE=1"},
-		},
-		probe: true,
-	}
+func probing(name string, m machine) scenario {
+	m.command, m.env = true, []string{"CLONERAND_VMTEST_PROBE=1"}
+	return scenario{name: name, machine: m, probe: true}
 }
 
 // probeTime is how long the probe records before the snapshot and after the restore.

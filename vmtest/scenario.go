@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/clonerand/rand/internal/probe"
 )
@@ -21,7 +22,7 @@ type scenario struct {
 	clones  []variant    // restored from each of them
 	compare []comparison // of the clones of one snapshot
 	signal  bool         // Generation must move in every clone
-	blind   bool         // package rand can not use this machine's counter; elsewhere it must
+	blind   bool         // package rand cannot use this machine's counter; elsewhere it must
 	guard   bool         // clonerand guard runs in the guest: crypto/rand must not repeat either, from its first tick on
 	full    bool         // only with -full
 
@@ -48,10 +49,11 @@ type row struct {
 	scenario string
 	accel    string // what ran it
 	blind    bool
-	patched  bool // the standard library
-	guarded  bool // the kernel
-	counter  bool // the package used the counter
-	told     bool // Generation moved in every clone
+	patched  bool            // the standard library
+	guarded  bool            // the kernel
+	counter  bool            // the package used the counter
+	told     bool            // Generation moved in every clone
+	woke     []time.Duration // from the restored machine's start to the end of its first read, by the host's clock
 	probe.Finding
 }
 
@@ -60,7 +62,7 @@ func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image
 	for _, f := range found {
 		// Where Generation does not move, restore has failed.
 		rows = append(rows, row{
-			name, s.machine.accel, s.blind, s.machine.guest == "patched", s.guard, clones[0].CounterUsed, s.signal, f,
+			name, s.machine.accel, s.blind, s.machine.guest == "patched", s.guard, clones[0].CounterUsed, s.signal, nil, f,
 		})
 	}
 	return rows
@@ -88,7 +90,7 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := restorer{s, dir, initramfs, filepath.Join(dir, "snapshot"), spans}
+	r := &restorer{scenario: s, dir: dir, initramfs: initramfs, file: filepath.Join(dir, "snapshot"), spans: spans}
 
 	before, err := v.image(ctx, spans, true)
 	if err != nil {
@@ -119,11 +121,12 @@ type restorer struct {
 	scenario
 	dir, initramfs, file string
 	spans                []span
+	woke                 []time.Duration // see row
 }
 
 // snapshot lets the guest read for a while, stops it and writes the snapshot. Before the first it has
 // read enough to be past all that is done once.
-func (r restorer) snapshot(ctx context.Context, v *vm, from *probe.Image) (*probe.Image, error) {
+func (r *restorer) snapshot(ctx context.Context, v *vm, from *probe.Image) (*probe.Image, error) {
 	if err := v.until(ctx, r.spans, from, 2000); err != nil {
 		return nil, err
 	}
@@ -136,8 +139,9 @@ func (r restorer) snapshot(ctx context.Context, v *vm, from *probe.Image) (*prob
 }
 
 // round restores the snapshot once for each clone, and compares.
-func (r restorer) round(ctx context.Context, before *probe.Image) ([]row, error) {
+func (r *restorer) round(ctx context.Context, before *probe.Image) ([]row, error) {
 	var clones []*probe.Image
+	r.woke = nil
 	for k, c := range r.clones {
 		img, err := r.restore(ctx, filepath.Join(r.dir, fmt.Sprint(k)), c, before)
 		if err != nil {
@@ -165,20 +169,28 @@ func (r restorer) round(ctx context.Context, before *probe.Image) ([]row, error)
 		}
 		rows = append(rows, r.rows(c.name, found, set)...)
 	}
+	if len(rows) > 0 {
+		rows[0].woke = r.woke
+	}
 	return rows, nil
 }
 
 // restore runs one clone and returns its records. With a signal it also waits until Generation has moved.
-func (r restorer) restore(ctx context.Context, dir string, clone variant, before *probe.Image) (*probe.Image, error) {
+func (r *restorer) restore(ctx context.Context, dir string, clone variant, before *probe.Image) (*probe.Image, error) {
 	defer os.RemoveAll(dir)
 	v, err := r.machine.with(clone).start(ctx, dir, r.initramfs, r.file)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
+	start := time.Now()
 	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
 		return nil, err
 	}
+	if err := v.reads(ctx, r.spans, before); err != nil {
+		return nil, err
+	}
+	r.woke = append(r.woke, time.Since(start))
 	if clone.bump {
 		id := make([]byte, 16)
 		rand.Read(id)
@@ -206,6 +218,7 @@ func merge(all, more []row) []row {
 	}
 	for i := range all {
 		all[i].Finding = all[i].And(more[i].Finding)
+		all[i].woke = append(all[i].woke, more[i].woke...)
 	}
 	return all
 }

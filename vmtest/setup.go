@@ -27,7 +27,7 @@ func cacheDir() string {
 	return filepath.Join(dir, "clonerand-vmtest")
 }
 
-// setup fetches what is missing. An error that is errCannot means that it can not be had here.
+// setup fetches what is missing. An error that is errCannot means that it cannot be had here.
 func setup(ctx context.Context, hibernate bool) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("%w: it needs QEMU 10 and kernels, and the script that fetches them knows Debian; this is %s", errCannot, runtime.GOOS)

@@ -96,7 +96,7 @@ func clonesOf(t *testing.T, after ...map[string][]string) (names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &probe.File{Run: "run", Rate: 1e9, Used: true, Events: []probe.Event{{Name: "vmclock", At: 7, Detail: "1"}}}
+		f := &probe.File{Run: fmt.Sprint(after[k]["run"]), Rate: 1e9, Used: true, Events: []probe.Event{{Name: "vmclock", At: 7, Detail: "1"}}}
 		for i, l := range region.Logs {
 			for n := range uint64(1000) {
 				copy(l.Begin(n*100, 16), fmt.Sprint(i, "before", n))
@@ -149,6 +149,7 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 		{"no file", []string{good[0], noFile}, 2, noFile},
 		{"half a file", []string{good[0], broken}, 2, broken},
 		{"one clone alone", good[:1], 2, "FILE FILE"},
+		{"clones of two runs", clonesOf(t, reads("a", "s", "c"), map[string][]string{"run": {"two"}}), 3, "two runs"},
 		{"a file with itself", []string{good[0], good[0]}, 3, "do not differ"},
 		{"the control differs", clonesOf(t, reads("a", "s", "c"), reads("b", "s", "d")), 4, "did not repeat"},
 	} {
