@@ -11,6 +11,10 @@
 // block; plain AES-CTR, and package rand with its detectors switched off, repeat, or the clones
 // would be none. crypto/rand stands beside them for comparison.
 //
+// Three kinds of guests have only what users have. "keys" makes keys as TLS does, with a patched standard library, or
+// as control without. "guard" reads crypto/rand beside clonerand guard, which must not repeat from the guard's first
+// tick on. In "probe" the command clonerand probe is used as its help says.
+//
 // setup.sh fetches QEMU and kernels on Debian. Where they cannot be had nothing is tested, and
 // the program says so; with CI=true in the environment that is a failure.
 package main
@@ -158,8 +162,8 @@ func (r row) verdict() (string, bool) {
 		return fmt.Sprintf("FAIL: counter used: %v", r.counter), false
 	}
 	if r.guarded {
-		return fmt.Sprintf("ok; %d blocks equal in %d reads before the first tick, %v after the restore",
-			r.EarlyEqual, r.Early, r.Until.Round(time.Microsecond)), true
+		return fmt.Sprintf("ok; before the first tick, %v after the restore, %d blocks equal in %d reads",
+			r.Until.Round(time.Microsecond), r.EarlyEqual, r.Early), true
 	}
 	if r.told {
 		return "ok, Generation moved", true
