@@ -59,13 +59,13 @@ func tryKVM(ctx context.Context, m machine, dir string) error {
 	}
 	f.Close()
 	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeoutCause(ctx, kvmTime, fmt.Errorf("the guest does not read after %v", kvmTime))
-	defer cancel()
 	m.accel = "kvm"
 	initramfs, err := m.initramfs(ctx, dir)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, kvmTime, fmt.Errorf("the guest does not read after %v", kvmTime))
+	defer cancel()
 	v, err := m.start(ctx, filepath.Join(dir, "boot"), initramfs, "")
 	if err != nil {
 		return err

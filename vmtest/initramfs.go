@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -19,15 +18,24 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	if err := m.init(ctx, filepath.Join(root, "init"), dir); err != nil {
-		return "", err
+	first := goProgram{arch: m.arch, pkg: module, test: true}
+	if m.guest != "" {
+		first = goProgram{arch: m.arch, pkg: module + "/vmtest/guest", patched: m.guest == "patched"}
 	}
-	names := []string{".", "init", "dev", "modules"}
+	programs := map[string]goProgram{"init": first}
 	if m.command {
-		if err := build(ctx, m.arch, goCommand, "build", "-o", filepath.Join(root, "clonerand"), commandPath); err != nil {
+		programs["clonerand"] = goProgram{arch: m.arch, pkg: commandPath}
+	}
+	names := []string{".", "dev", "modules"}
+	for name, p := range programs {
+		file, err := m.built.get(ctx, p)
+		if err != nil {
 			return "", err
 		}
-		names = append(names, "clonerand")
+		if err := os.Symlink(file, filepath.Join(root, name)); err != nil {
+			return "", err
+		}
+		names = append(names, name)
 	}
 	for i, module := range m.modules {
 		b, err := os.ReadFile(filepath.Join(cacheDir(), "kernels", m.kernel, module+".ko"))
@@ -47,7 +55,7 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	defer out.Close()
-	cpio := exec.CommandContext(ctx, "cpio", "--quiet", "-o", "-H", "newc")
+	cpio := exec.CommandContext(ctx, "cpio", "--quiet", "-L", "-o", "-H", "newc")
 	cpio.Dir, cpio.Stdin, cpio.Stdout = root, strings.NewReader(strings.Join(names, "\n")), out
 	var stderr bytes.Buffer
 	cpio.Stderr = &stderr
@@ -55,39 +63,4 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("cpio: %w: %s", err, &stderr)
 	}
 	return file, out.Close()
-}
-
-// init builds the first program: the test binary of package rand, or the guest that has only what users have.
-func (m machine) init(ctx context.Context, out, dir string) error {
-	const guest = module + "/vmtest/guest"
-	switch m.guest {
-	case "plain":
-		return build(ctx, m.arch, goCommand, "build", "-o", out, guest)
-	case "patched":
-		ours := filepath.Join(dir, "clonerand")
-		if err := build(ctx, runtime.GOARCH, goCommand, "build", "-o", ours, commandPath); err != nil {
-			return err
-		}
-		return build(ctx, m.arch, []string{ours, "go"}, "build", "-o", out, guest)
-	default:
-		return build(ctx, m.arch, goCommand, "test", "-c", "-o", out, module)
-	}
-}
-
-const (
-	module      = "github.com/clonerand/rand"
-	commandPath = module + "/cmd/clonerand"
-)
-
-var goCommand = []string{"go"}
-
-// build has a go command make a static program out of this module.
-func build(ctx context.Context, arch string, command []string, args ...string) error {
-	args = append(command[1:len(command):len(command)], args...)
-	cmd := exec.CommandContext(ctx, command[0], args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", command[0], strings.Join(args, " "), err, b)
-	}
-	return nil
 }

@@ -75,6 +75,10 @@ func vmtest(ctx context.Context, accel, names string, full bool, jobs int) error
 	}
 	defer os.RemoveAll(dir)
 
+	built := &builds{dir: dir, made: map[goProgram]func() (string, error){}}
+	for i := range chosen {
+		chosen[i].machine.built = built
+	}
 	if err := accelerate(ctx, accel, chosen, dir); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -33,7 +34,11 @@ func (s scenario) runProbe(ctx context.Context, dir string) ([]row, error) {
 	if err := s.probedUntil(ctx, filepath.Join(dir, "boot"), initramfs, snapshot); err != nil {
 		return nil, err
 	}
-	args := []string{"run", "github.com/clonerand/rand/cmd/clonerand", "probe", "compare", "-json"}
+	ours, err := s.machine.built.get(ctx, goProgram{arch: runtime.GOARCH, pkg: commandPath})
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"probe", "compare", "-json"}
 	for k := range 2 {
 		name := filepath.Join(dir, fmt.Sprintf("%d.probe", k))
 		if err := s.probed(ctx, filepath.Join(dir, fmt.Sprint(k)), initramfs, snapshot, name); err != nil {
@@ -41,7 +46,7 @@ func (s scenario) runProbe(ctx context.Context, dir string) ([]row, error) {
 		}
 		args = append(args, name)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(ctx, ours, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -24,6 +24,7 @@ type machine struct {
 	command bool     // the guest has the clonerand command
 	devices []string // arguments of -device
 	env     []string // of the guest, as name=value words of the kernel's command line
+	built   *builds  // the programs of all machines
 	disk    string   // image of a virtio disk; empty: none
 }
 
