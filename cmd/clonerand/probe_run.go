@@ -18,7 +18,6 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/clonerand/rand"
@@ -60,7 +59,7 @@ func probeSpec(name string, first bool) probe.Spec {
 }
 
 func runProbe(wait time.Duration, file string, keys bool, stdout io.Writer) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
 	if dir, err := os.Stat(filepath.Dir(file)); err != nil {
 		return err
