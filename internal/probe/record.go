@@ -63,10 +63,10 @@ const (
 // Spec describes one log.
 type Spec struct {
 	Name    string // at most 24 bytes
-	Chunks  int    // 4 or more
+	Chunks  int    // 4 or more; a gap needs up to After + 2
 	Records int    // in each chunk
 	Bytes   int    // in each chunk, a multiple of 16
-	After   int    // 0: keep the last chunks; else keep the longest gaps, each with so many chunks after it
+	After   int    // how many chunks after the longest gaps are kept
 }
 
 func (s Spec) chunkSize() int { return chunkHeader + s.Records*recordSize + s.Bytes }
@@ -193,10 +193,8 @@ func (l *Log) LongestGap() (end, gap uint64) { return l.ended.Load(), l.longest.
 func (l *Log) next() {
 	turn := l.worth[l.now].turn
 	l.recent[turn%uint64(len(l.recent))] = l.gap
-	if l.spec.After > 0 {
-		l.worth[l.now].gap = slices.Max(l.recent)
-		l.worth[l.before].gap = max(l.worth[l.before].gap, l.gap)
-	}
+	l.worth[l.now].gap = slices.Max(l.recent)
+	l.worth[l.before].gap = max(l.worth[l.before].gap, l.gap)
 	l.before, l.now = l.now, l.least()
 	l.worth[l.now] = worth{turn: turn + 1}
 	l.used, l.gap = 0, 0

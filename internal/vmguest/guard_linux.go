@@ -14,7 +14,9 @@ import (
 // guard says.
 const TickLog = "ticks"
 
-func tickSpec() probe.Spec { return probe.Spec{Name: TickLog, Chunks: 4, Records: 1 << 12, Bytes: 16} }
+func tickSpec() probe.Spec {
+	return probe.Spec{Name: TickLog, Chunks: 24, Records: 1 << 9, Bytes: 16, After: 5}
+}
 
 // guard runs clonerand guard and records its ticks.
 func guard(ticks *probe.Log) error {
