@@ -229,8 +229,8 @@ func (m machine) with(v variant) machine {
 	return m
 }
 
-// guarded compares by the first tick of the guard that began after the restore. That is the second which ended: of the
-// first nobody knows whether it had its bytes before.
+// guarded compares by the first tick of the guard that ended after the restore. One that was under way in the snapshot is
+// made again by the guard, which sees the pause.
 func guarded(clones []*probe.Image) (probe.Comparison, error) {
 	c := probe.Comparison{}
 	ticks := len(clones[0].Logs) - 1
@@ -239,9 +239,9 @@ func guarded(clones []*probe.Image) (probe.Comparison, error) {
 		return c, fmt.Errorf("ticks of the guard: %w", err)
 	}
 	for _, img := range clones {
-		tick, ok := img.Logs[ticks].Record(place + 1)
-		if !ok || place+1 >= img.Logs[ticks].Count {
-			return c, errors.New("the guard did not tick twice after the restore")
+		tick, ok := img.Logs[ticks].Record(place)
+		if !ok || place >= img.Logs[ticks].Count {
+			return c, errors.New("the guard did not tick after the restore")
 		}
 		reads := *img
 		reads.Logs = img.Logs[:ticks]
