@@ -217,13 +217,16 @@ func Restored(clones []*Image, log int) (uint64, error) {
 // restoredAt returns the number of the first read that ended after the restore. Until then the
 // counter's values are the same in all clones.
 func restoredAt(logs []*LogImage) (uint64, error) {
-	same := uint64(0) // the number after the last read that is known to be the same in all
+	same, least := uint64(0), logs[0].Count // the number after the last read that is known to be the same in all
+	for _, l := range logs {
+		least = min(least, l.Count)
+	}
 	for n := range logs[0].numbers(0) {
 		ends := make([]uint64, len(logs))
 		all := true
 		for k, l := range logs {
 			r, ok := l.Record(n)
-			all = all && ok && n < l.Count
+			all = all && ok && n < least
 			ends[k] = r.End
 		}
 		switch {
@@ -235,6 +238,9 @@ func restoredAt(logs []*LogImage) (uint64, error) {
 		default:
 			return n, oneSnapshot(logs, n)
 		}
+	}
+	if same < least {
+		return 0, ErrNotKept
 	}
 	return 0, ErrNoRestore
 }

@@ -193,9 +193,9 @@ func TestCompareSaysThatTheCounterWentBack(t *testing.T) {
 
 func TestCompareRefusesWhatItCannotJudge(t *testing.T) {
 	nothing := func(*guest) {}
-	many := func(from uint64) func(*guest) {
+	many := func(from, reads uint64) func(*guest) {
 		return func(g *guest) {
-			for i := range uint64(40) {
+			for i := range reads {
 				g.read(from+i*10, from+i*10+5, 16, "x")
 			}
 		}
@@ -204,8 +204,9 @@ func TestCompareRefusesWhatItCannotJudge(t *testing.T) {
 		before, a, b func(*guest)
 		want         error // or any
 	}{
-		"the counters never differ":                {nothing, many(0), many(0), ErrNoRestore},
-		"the reads at the restore are overwritten": {nothing, many(1000), many(2000), ErrNotKept},
+		"the counters never differ":                {nothing, many(0, 40), many(0, 50), ErrNoRestore},
+		"the reads at the restore are overwritten": {nothing, many(1000, 40), many(2000, 40), ErrNotKept},
+		"no read is kept in both":                  {nothing, many(1000, 40), many(2000, 400), ErrNotKept},
 		"the counters differ later than the snapshot": {
 			func(g *guest) { g.read(0, 1, 16, "one") },
 			func(g *guest) { g.read(10, 20, 16, "x"); g.read(30, 40, 16, "y"); g.read(1000, 1010, 16, "a") },
