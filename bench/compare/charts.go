@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"os"
@@ -19,19 +20,25 @@ import (
 
 var ourColor = color.RGBA{R: 0xc0, G: 0x20, B: 0x20, A: 0xff}
 
-func (r *results) charts(out string) error {
+// charts draws the machines that were measured in one run.
+func charts(all []*machine, out string) error {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	plotter.DefaultFont = plot.DefaultFont
-	if err := r.throughput(filepath.Join(out, "throughput.svg")); err != nil {
+	all = slices.DeleteFunc(slices.Clone(all), func(m *machine) bool { return m.Carried != "" })
+	if len(all) == 0 {
+		return errors.New("no machine was measured in one run")
+	}
+	if err := throughput(all[0], filepath.Join(out, "throughput.svg")); err != nil {
 		return err
 	}
-	return r.read16(filepath.Join(out, "read16.svg"))
+	return read16(all, filepath.Join(out, "read16.svg"))
 }
 
 // throughput draws bytes per second over the size of a Read, both logarithmic.
-func (r *results) throughput(file string) error {
+func throughput(m *machine, file string) error {
 	p := plot.New()
-	p.Title.Text = "Throughput by size of the Read, one goroutine"
+	p.Title.Text = fmt.Sprintf("Throughput by size of the Read, one goroutine (%s, %s)", m.title(), m.Date)
+	p.Title.Padding = titleRoom
 	p.X.Label.Text, p.Y.Label.Text = "bytes in a Read", "bytes per second"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	var x plot.ConstantTicks
@@ -41,22 +48,23 @@ func (r *results) throughput(file string) error {
 	p.X.Tick.Marker = x
 	p.Y.Tick.Marker = decades()
 	p.Add(plotter.NewGrid())
-	p.Legend.Padding = vg.Points(2)
-	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(8), vg.Points(8)
-	for i, peer := range r.alone.peers {
+	ends := new(names)
+	for i, r := range m.Alone {
 		points := make(plotter.XYs, len(sizes))
 		for j, size := range sizes {
-			points[j] = plotter.XY{X: float64(size), Y: float64(size) / r.alone.ns[i][j] * 1e9}
+			points[j] = plotter.XY{X: float64(size), Y: float64(size) / r.NS[sizeName(size)] * 1e9}
 		}
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
 			return err
 		}
-		style(peer.name, i, line, dots)
+		style(r.Who, i, line, dots)
 		p.Add(line, dots)
-		p.Legend.Add(peer.name, line, dots)
+		ends.add(r.Who, points[len(points)-1], line.Color)
 	}
-	return save(p, 8*vg.Inch, 5.5*vg.Inch, file)
+	p.Add(ends)
+	p.Y.Max = 1.3e10 // room for the names of the highest
+	return save(p, 10*vg.Inch, 5.5*vg.Inch, file)
 }
 
 // style makes ours thick; the others differ in color and in shape.
@@ -89,10 +97,11 @@ func decades() plot.ConstantTicks {
 	return t
 }
 
-// read16 draws a bar for what 16 bytes take with each generator.
-func (r *results) read16(file string) error {
+// read16 draws what 16 bytes take with each generator: a group of bars for each, with a bar for each machine.
+func read16(all []*machine, file string) error {
 	p := plot.New()
 	p.Title.Text = "16 bytes, one goroutine"
+	p.Title.Padding = titleRoom
 	p.X.Label.Text = "nanoseconds (less is better)"
 	p.X.Min = 0
 	p.X.Tick.Marker = plot.TickerFunc(func(min, max float64) []plot.Tick {
@@ -104,41 +113,67 @@ func (r *results) read16(file string) error {
 		}
 		return ticks
 	})
-	var names []string
-	var at plotter.XYs
-	var values []string
-	for i := range r.alone.peers {
-		if r.alone.peers[i].name != nameRaw { // no generator
-			names = append(names, r.alone.peers[i].name)
-			at = append(at, plotter.XY{X: r.alone.ns[i][0]})
-			values = append(values, threeDigits(r.alone.ns[i][0]))
+	p.HideY()
+	var rows []measured
+	for _, r := range all[0].Alone {
+		if r.Who != nameRaw { // no generator
+			rows = append(rows, r)
 		}
 	}
-	for i := range names { // the first one at the top
-		y := len(names) - 1 - i
-		bar, err := plotter.NewBarChart(plotter.Values{at[i].X}, vg.Points(18))
-		if err != nil {
-			return err
+	left := &names{left: true}
+	var at plotter.XYs
+	var values []string
+	for i, r := range rows {
+		left.add(version.ReplaceAllString(r.Who, ""), plotter.XY{Y: float64(len(rows) - 1 - i)}, color.Black)
+		for j, m := range all {
+			ns := findNS(m.Alone, r.Who, "16 B")
+			if ns == 0 {
+				continue
+			}
+			y := float64(len(rows)-1-i) + barStep*(float64(len(all)-1)/2-float64(j)) // the first machine at the top
+			bar, err := plotter.NewBarChart(plotter.Values{ns}, vg.Points(18/float64(len(all))))
+			if err != nil {
+				return err
+			}
+			bar.Horizontal, bar.XMin = true, y
+			bar.LineStyle.Width = 0
+			bar.Color = shade(color.RGBA{R: 0x60, G: 0x80, B: 0xa8, A: 0xff}, j)
+			if r.Who == nameOurs {
+				bar.Color = shade(ourColor, j)
+			}
+			p.Add(bar)
+			at = append(at, plotter.XY{X: ns, Y: y})
+			value := threeDigits(ns)
+			if len(all) > 1 && i == 0 {
+				value += " (" + m.title() + ")"
+			}
+			values = append(values, value)
 		}
-		bar.Horizontal, bar.XMin = true, float64(y)
-		bar.LineStyle.Width = 0
-		bar.Color = color.RGBA{R: 0x60, G: 0x80, B: 0xa8, A: 0xff}
-		if names[i] == nameOurs {
-			bar.Color = ourColor
-		}
-		at[i].Y = float64(y)
-		p.Add(bar)
+	}
+	if len(all) == 1 {
+		p.Title.Text += fmt.Sprintf(" (%s, %s)", all[0].title(), all[0].Date)
 	}
 	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: at, Labels: values})
 	if err != nil {
 		return err
 	}
 	labels.Offset = vg.Point{X: vg.Points(4), Y: -vg.Points(4)}
-	p.Add(labels)
-	slices.Reverse(names)
-	p.NominalY(names...)
+	p.Add(labels, left)
 	p.X.Max *= 1.1 // room for the last label
 	return save(p, 8*vg.Inch, 3.5*vg.Inch, file)
+}
+
+const titleRoom = vg.Length(8)
+
+// barStep is the distance of two bars of one group; a group is 1.
+const barStep = 0.4
+
+// shade is lighter for each further machine.
+func shade(c color.RGBA, j int) color.RGBA {
+	for ; j > 0; j-- {
+		c.R, c.G, c.B = c.R/2+0x78, c.G/2+0x78, c.B/2+0x78
+	}
+	return c
 }
 
 // save writes the plot on white, with a margin, since labels at the ends of an axis

@@ -1,7 +1,9 @@
-// Compare measures clonerand beside other random generators, in one run, and writes
-// the table results.md and the charts throughput.svg and read16.svg:
+// Compare measures clonerand beside other random generators, in one run, and writes the figures of this kind of
+// machine, and from those of all machines the tables results.md and the charts throughput.svg and read16.svg:
 //
 //	cd bench/compare && go run .
+//
+// With -show it measures nothing, and writes the tables and charts only.
 //
 // With -check it only measures the row that has a limit, 16 bytes against frand,
 // and writes nothing. The exit status is 1 when that limit is missed by more than
@@ -24,12 +26,15 @@ const (
 
 func main() {
 	check := flag.Bool("check", false, "only measure 16 bytes against frand")
+	show := flag.Bool("show", false, "measure nothing, and write the tables and charts of what was measured")
 	out := flag.String("out", ".", "the folder to write to")
 	flag.Parse()
 	var err error
 	switch {
 	case os.Getenv(workerRole) != "":
 		err = work()
+	case *show:
+		err = writeResults(*out)
 	case *check:
 		err = checkFrand()
 	case os.Getenv(builtRole) == "":
@@ -59,23 +64,42 @@ func compare(out string) error {
 	plain, resistant := mbedtlsPeers()
 	peers = append(peers, append(opensslPeers(), plain...)...)
 
-	var r results
-	if r.alone, err = measure(peers, 1); err != nil {
+	alone, err := measure(peers, 1)
+	if err != nil {
 		return err
 	}
-	if r.pair, err = measure(peers, 2); err != nil {
+	pair, err := measure(peers, 2)
+	if err != nil {
 		return err
 	}
-	r.resistant = append([]peer{{name: nameOurs, loop: resistantReads}}, resistant...)
-	if r.resistantNs, err = perRead(r.resistant, 1, 16); err != nil {
+	resistant = append([]peer{{name: nameOurs, loop: resistantReads}}, resistant...)
+	resistantNS, err := perRead(resistant, 1, 16)
+	if err != nil {
 		return err
 	}
-	text := r.markdown()
+	m := newMachine()
+	m.Alone, m.Pair = alone.measured(), pair.measured()
+	for i, p := range resistant {
+		m.Resistant = append(m.Resistant, measured{Who: p.name, NS: map[string]float64{"16 B": resistantNS[i]}})
+	}
+	if err := m.save(out); err != nil {
+		return err
+	}
+	return writeResults(out)
+}
+
+// writeResults writes what is made of the figures of all machines.
+func writeResults(out string) error {
+	all, err := loadMachines(out)
+	if err != nil {
+		return err
+	}
+	text := markdown(all)
 	fmt.Print(text)
 	if err := os.WriteFile(filepath.Join(out, "results.md"), []byte(text), 0o644); err != nil {
 		return err
 	}
-	return r.charts(out)
+	return charts(all, out)
 }
 
 // checkFrand is the limit of this comparison.

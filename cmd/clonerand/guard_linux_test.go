@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -18,17 +20,18 @@ import (
 	"time"
 	"unsafe"
 
+	clonerand "github.com/clonerand/rand"
 	"golang.org/x/sys/unix"
 )
 
 // needGuard skips where this user, or a sandbox, may not make the kernel reseed.
-func needGuard(t *testing.T) {
+func needGuard(t testing.TB) {
 	t.Helper()
 	skipEmulated(t, "QEMU passes RNDADDENTROPY's pointer on as it is")
 	k, err := openKernel()
 	if err == nil {
 		defer k.close()
-		err = k.reseed(nil)
+		_, err = k.reseed(nil)
 	}
 	if err != nil {
 		t.Skip("the kernel cannot be made to reseed here:", err)
@@ -129,7 +132,9 @@ func TestGuardNeedsTheCapability(t *testing.T) {
 	}
 	skipEmulated(t, "QEMU passes RNDADDENTROPY's pointer on as it is")
 	for _, args := range [][]string{{"guard"}, {"guard", "-once"}} {
-		cmd := exec.Command("/dev/fd/3", args...) // nobody may not look into the folder
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a daemon that is permitted does not end
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "/dev/fd/3", args...) // nobody may not look into the folder
 		f, err := os.Open(program(t))
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +153,7 @@ func TestGuardNeedsTheCapability(t *testing.T) {
 }
 
 // startGuard starts a daemon under a systemd of its own, and waits for READY=1. stop ends it and returns what it wrote.
-func startGuard(t *testing.T, cmd *exec.Cmd) (stop func() string) {
+func startGuard(t testing.TB, cmd *exec.Cmd) (stop func() string) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -183,6 +188,31 @@ func startGuard(t *testing.T, cmd *exec.Cmd) (stop func() string) {
 	return stop
 }
 
+func TestSystemdIsToldOnASocketOfEitherKind(t *testing.T) {
+	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), fmt.Sprintf("@clonerand-test-%d", os.Getpid())} {
+		t.Setenv("NOTIFY_SOCKET", name)
+		if err := notifySystemd("READY=1"); err == nil {
+			t.Errorf("%s: no error without a listener", name)
+		}
+		conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := notifySystemd("READY=1"); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		if n, err := conn.Read(b); string(b[:n]) != "READY=1" {
+			t.Errorf("%s: %q, %v", name, b[:n], err)
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := notifySystemd("READY=1"); err != nil {
+		t.Errorf("without systemd: %v", err)
+	}
+}
+
 // ticks returns the counter values that guard -v wrote.
 func ticks(t *testing.T, log string) (counters []uint64) {
 	t.Helper()
@@ -215,7 +245,7 @@ func TestGuardTicksUntilItIsTerminated(t *testing.T) {
 		}
 	}
 	if lines := regexp.MustCompile(`(?m)^clonerand guard: .*`).FindAllString(log, -1); len(lines) != 1 ||
-		!regexp.MustCompile(`^clonerand guard: the kernel reseeds each 5ms; a tick takes [0-9.]+.?s(; it also does when this moves: [a-z ,]+)?$`).MatchString(lines[0]) {
+		!regexp.MustCompile(`^clonerand guard: the kernel reseeds each 5ms; a tick takes [0-9.]+.?s(; one at once when this moves: [a-z ,]+)?$`).MatchString(lines[0]) {
 		t.Errorf("it says %q", lines)
 	}
 }
@@ -248,7 +278,7 @@ func TestGuardTicksWhenASignalMoves(t *testing.T) {
 	}
 	time.Sleep(500 * time.Millisecond)
 	log := stop()
-	if n := len(ticks(t, log)); n != 4 || !strings.Contains(log, "when this moves: generation file") {
+	if n := len(ticks(t, log)); n != 4 || !strings.Contains(log, "one at once when this moves: generation file") {
 		t.Errorf("%d ticks, want one at the start and 3 for bumps\n%s", n, log)
 	}
 }
@@ -272,6 +302,11 @@ func TestGuardGoesOnWhereTheKernelRefuses(t *testing.T) {
 // The cost is in the wake-ups. A loop of time.Sleep has four to six a tick.
 func TestGuardWakesUpOnceATick(t *testing.T) {
 	needGuard(t)
+	for _, row := range clonerand.Inspect(0) {
+		if (row.Name == "pause" || row.Name == "random instruction") && !row.Active {
+			t.Skipf("the package asks the kernel at each tick, which wakes the runtime: no %s here", row.Name)
+		}
+	}
 	cmd := exec.Command(program(t), "guard")
 	stop := startGuard(t, cmd)
 	defer stop()
@@ -285,7 +320,7 @@ func TestGuardWakesUpOnceATick(t *testing.T) {
 }
 
 // wakeUps counts how often the threads of a process have gone to sleep.
-func wakeUps(t *testing.T, pid int) (n int) {
+func wakeUps(t testing.TB, pid int) (n int) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(files) == 0 {
@@ -301,6 +336,30 @@ func wakeUps(t *testing.T, pid int) (n int) {
 		n += m
 	}
 	return n
+}
+
+func TestAKernelThatWantsCreditIsTold(t *testing.T) {
+	for _, c := range []struct {
+		size, available string
+		want            error
+	}{
+		{"256\n", "256\n", nil},             // since 5.19
+		{"256\n", "0\n", errUncredited},     // 5.18, which has used up what it had
+		{"4096\n", "3417\n", errUncredited}, // 5.10
+		{"", "", nil},                       // no /proc: nobody can tell
+	} {
+		dir := t.TempDir()
+		for name, content := range map[string]string{"poolsize": c.size, "entropy_avail": c.available} {
+			if content != "" {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := takesUncredited(dir); got != c.want {
+			t.Errorf("a pool of %q with %q: %v, want %v", c.size, c.available, got, c.want)
+		}
+	}
 }
 
 func TestAPauseWithinATickMakesItAgain(t *testing.T) {
@@ -322,8 +381,54 @@ func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 			}
 			return now
 		}
-		if err := k.reseed(nil); err != nil || readings != 2*want {
-			t.Errorf("%d pauses: %d tries, %v, want %d", pauses, readings/2, err, want)
+		if end, err := k.reseed(nil); err != nil || readings != 2*want || end != now {
+			t.Errorf("%d pauses: %d tries, the end at %d, %v, want %d, and the last reading %d", pauses, readings/2, end, err, want, now)
 		}
 	}
+}
+
+// BenchmarkGuard is what the daemon costs: a loop of crypto/rand reads of 16 bytes beside it, its share of a CPU and
+// its wake-ups. Run it with -benchtime 5s or more.
+func BenchmarkGuard(b *testing.B) {
+	needGuard(b)
+	for _, every := range []string{"none", "100ms", "10ms", "1ms"} {
+		b.Run(every, func(b *testing.B) {
+			var cmd *exec.Cmd
+			if every != "none" {
+				cmd = exec.Command(program(b), "guard", "-every", every)
+				defer startGuard(b, cmd)()
+			}
+			var buf [16]byte
+			var cpu time.Duration
+			var wakes int
+			if cmd != nil {
+				time.Sleep(200 * time.Millisecond)
+				cpu, wakes = cpuTime(b, cmd.Process.Pid), wakeUps(b, cmd.Process.Pid)
+			}
+			start := time.Now()
+			for b.Loop() {
+				rand.Read(buf[:])
+			}
+			if cmd != nil {
+				took := time.Since(start)
+				b.ReportMetric(100*float64(cpuTime(b, cmd.Process.Pid)-cpu)/float64(took), "%CPU")
+				b.ReportMetric(float64(wakeUps(b, cmd.Process.Pid)-wakes)/took.Seconds(), "wakes/s")
+			}
+		})
+	}
+}
+
+// cpuTime is what the threads of a process have run, by the scheduler's clock.
+func cpuTime(b *testing.B, pid int) (sum time.Duration) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		b.Skip("the kernel does not show what a thread has run (CONFIG_SCHED_INFO)")
+	}
+	for _, file := range files {
+		var ran time.Duration
+		line, _ := os.ReadFile(file)
+		fmt.Sscan(string(line), &ran)
+		sum += ran
+	}
+	return sum
 }

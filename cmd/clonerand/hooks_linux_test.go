@@ -108,7 +108,7 @@ func TestHookUnitsOfThePage(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var units []string
-	for _, name := range []string{"clonerand.service", "clonerand-resume.socket", "clonerand-resume@.service"} {
+	for _, name := range []string{"clonerand.service", "clonerand-guard.service", "clonerand-resume.socket", "clonerand-resume@.service"} {
 		unit := recipe(t, "ini", "# /etc/systemd/system/"+name)
 		unit = strings.NewReplacer("/usr/local/bin/clonerand", program(t), "/usr/local/sbin/clonerand-resume-vsock", "/bin/true").Replace(unit)
 		path := filepath.Join(dir, name)
@@ -180,20 +180,24 @@ func TestSignalHandlerOfThePage(t *testing.T) {
 }
 
 func TestKernelReseedOfThePage(t *testing.T) {
-	path := buildRecipe(t, "RNDRESEEDCRNG")
-	out, err := exec.Command(path).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "nothing on standard input") {
-		t.Errorf("without input: %v, %s", err, out)
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root may add to the kernel's entropy")
-	}
-	cmd := exec.Command(path)
-	cmd.Stdin = strings.NewReader("this clone alone")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if strings.Contains(string(out), "not permitted") {
-			t.Skipf("this root may not (CAP_SYS_ADMIN): %s", out)
+	needGuard(t)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	for name, target := range map[string]string{
+		"clonerand":        "#!/bin/sh\n" + program(t) + ` "$@" >>` + log + "\n",
+		"clonerand-resume": "#!/bin/sh\n" + `echo "resumed with $1" >>` + log + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(target), 0o755); err != nil {
+			t.Fatal(err)
 		}
+	}
+	cmd := exec.Command("sh", "-eu", "-c", recipe(t, "sh", "clonerand guard -once"))
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "word=c0ffee")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+	const want = "The kernel has reseeded its generator.\nresumed with c0ffee\n"
+	if got, _ := os.ReadFile(log); string(got) != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

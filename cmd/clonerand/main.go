@@ -1,5 +1,5 @@
 // Command clonerand shows what protects a process of this machine from repeating the bytes of a clone, streams
-// random bytes, and tells the processes of a cloned machine that it was cloned.
+// random bytes, tells the processes of a cloned machine that it was cloned, and lets its kernel reseed.
 package main
 
 import "os"

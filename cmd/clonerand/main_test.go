@@ -14,7 +14,7 @@ import (
 )
 
 // program builds the real binary, once.
-func program(t *testing.T) string {
+func program(t testing.TB) string {
 	t.Helper()
 	path, err := build()
 	if err != nil {
