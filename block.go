@@ -9,10 +9,12 @@ import (
 // newAES expands an AES-256 key to encrypt single blocks with. The expanded key is garbage
 // that the runtime overwrites when it uses the memory again; crypto/aes has no way to
 // wipe it.
-func newAES(key []byte) cipher.Block {
-	b := expandAES(key)
+func newAES(key []byte) cipher.Block { return forBlocks(expandAES(key)) }
+
+// forBlocks returns b, or in FIPS mode another for the use of one goroutine at a time.
+func forBlocks(b cipher.Block) cipher.Block {
 	if fips140.Enabled() {
-		b = approvedBlock{b}
+		return newApprovedBlock(b)
 	}
 	return b
 }
@@ -28,12 +30,29 @@ func expandAES(key []byte) cipher.Block {
 	return b
 }
 
-// approvedBlock encrypts single blocks by way of the counter mode. In FIPS mode a block by itself is a
-// service that is not approved, and the Go Cryptographic Module says so of all
-// that a goroutine has done: of a TLS handshake, too, that had random bytes from
-// here. It allocates, so it is for that mode only.
-type approvedBlock struct{ cipher.Block }
+// approvedBlock encrypts single blocks by way of the CBC mode: with an initialization vector of zeros they
+// are the same. In FIPS mode a block by itself is a service that is not approved, and the Go
+// Cryptographic Module says so of all that a goroutine has done: of a TLS handshake, too,
+// that had random bytes from here. It is for that mode only, since it allocates a second cipher.
+type approvedBlock struct {
+	cipher.Block
+	mode resettable
+}
+
+type resettable interface {
+	cipher.BlockMode
+	SetIV(iv []byte)
+}
+
+func newApprovedBlock(b cipher.Block) approvedBlock {
+	mode, ok := cipher.NewCBCEncrypter(b, zeros[:blockLen]).(resettable)
+	if !ok {
+		panic("clonerand: crypto/aes has no SetIV") // unreachable: all of Go's AES have it
+	}
+	return approvedBlock{b, mode}
+}
 
 func (b approvedBlock) Encrypt(dst, src []byte) {
-	cipher.NewCTR(b.Block, src[:blockLen]).XORKeyStream(dst[:blockLen], zeros[:blockLen])
+	b.mode.CryptBlocks(dst[:blockLen], src[:blockLen])
+	b.mode.SetIV(zeros[:blockLen]) // which was the block
 }

@@ -23,7 +23,7 @@ func TestApprovedBlockIsAES(t *testing.T) {
 		plain.Encrypt(want[:], block[:])
 		from := block
 		var apart [blockLen]byte
-		b := approvedBlock{plain}
+		b := newApprovedBlock(plain)
 		b.Encrypt(apart[:], block[:])
 		if block != from {
 			t.Fatal("the source was changed")

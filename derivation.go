@@ -76,13 +76,13 @@ var fixedCipher atomic.Pointer[cipher.Block]
 // leave behind; that two goroutines may both make it does no harm.
 func derivationCipher() cipher.Block {
 	if p := fixedCipher.Load(); p != nil {
-		return *p
+		return forBlocks(*p)
 	}
 	var key [keyLen]byte
 	for i := range key {
 		key[i] = byte(i)
 	}
-	b := newAES(key[:])
+	b := expandAES(key[:])
 	fixedCipher.Store(&b)
-	return b
+	return forBlocks(b)
 }

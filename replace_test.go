@@ -198,7 +198,7 @@ func TestPatchedProgramDrawsFromHere(t *testing.T) {
 
 func measure(t *testing.T, program, godebug string) (m measurement) {
 	t.Helper()
-	if err := json.Unmarshal(output(t, program, "GODEBUG="+godebug), &m); err != nil {
+	if err := json.Unmarshal(output(t, []string{"GODEBUG=" + godebug}, program), &m); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -1,6 +1,7 @@
 package rand_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/clonerand/rand/internal/goroot"
 )
@@ -22,6 +24,9 @@ type goTool struct {
 
 func plainGo(t *testing.T) goTool {
 	t.Helper()
+	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
+		t.Skip("user-mode emulation: the kernel starts no program of another CPU")
+	}
 	path, err := exec.LookPath("go")
 	if err != nil {
 		cannot(t, "no go command: %v", err)
@@ -74,22 +79,22 @@ func (g goTool) build(t *testing.T, pkg string, flags ...string) (program string
 	return program
 }
 
-// output runs a program, or skips the test where this machine cannot.
-func output(t *testing.T, program string, env ...string) []byte {
+// output runs a program, or skips the test where this machine cannot. One that draws from itself
+// would hang.
+func output(t *testing.T, env []string, program string, args ...string) []byte {
 	t.Helper()
-	run := exec.Command(program)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	run := exec.CommandContext(ctx, program, args...)
 	run.Env = append(os.Environ(), env...)
 	out, err := run.Output()
-	if run.Process == nil && os.Getenv("CLONERAND_TEST_EMULATOR") != "" {
-		t.Skip("user-mode emulation: the kernel starts no program of another CPU")
-	}
 	if run.Process == nil {
 		cannot(t, "the system does not run a %s/%s program: %v", runtime.GOOS, runtime.GOARCH, err)
 	}
 	if err != nil {
 		var exit *exec.ExitError
 		errors.As(err, &exit)
-		t.Fatalf("%s: %v: %s", env, err, exit.Stderr)
+		t.Fatalf("%s: %v (%v): %s", env, err, ctx.Err(), exit.Stderr)
 	}
 	return out
 }

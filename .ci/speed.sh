@@ -4,3 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go test -run '^$' -bench '^BenchmarkGuard$' -benchtime 1x .
+# What the hook of a patched standard library costs, in a patched program.
+go run ./cmd/clonerand go test -run '^$' -bench '^BenchmarkWholeGuard$' -benchtime 1x .

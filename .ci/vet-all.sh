@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 failed=0
 for port in $(go tool dist list); do
 	case $port in
-	android/arm64) check='vet . ./cmd/...' ;;
+	android/arm64) check='vet . ./cmd/... ./internal/goroot' ;;
 	android/* | ios/*) check='build .' ;;
-	*) check='vet . ./cmd/...' ;;
+	*) check='vet . ./cmd/... ./internal/goroot' ;;
 	esac
 	if ! out=$(CGO_ENABLED=0 GOOS=${port%/*} GOARCH=${port#*/} go $check 2>&1); then
 		printf '%s:\n%s\n' "$port" "$out" >&2

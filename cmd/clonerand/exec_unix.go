@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/signal"
 	"syscall"
 )
 
@@ -13,8 +12,7 @@ const executableSuffix = ""
 // runInstead makes this process another program, so that signals, the terminal and the exit
 // status are that program's.
 func runInstead(path string, args, env []string) error {
-	// A caught signal is back at its default in the new program; an ignored one, as
-	// keepBrokenPipes leaves it, would stay ignored.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// SIGPIPE, which keepBrokenPipes ignores, stays ignored, and the runtime of the go command
+	// takes it over.
 	return &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, args, env)}
 }

@@ -89,6 +89,11 @@ func findGo() (*goTool, error) {
 // go env -w has set, and it keeps the go command from going on to another toolchain.
 func (g *goTool) use(tree string) {
 	g.path = filepath.Join(tree, "bin", "go"+executableSuffix)
+	// None is named twice: of two a new program takes the first.
+	g.env = slices.DeleteFunc(g.env, func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return name == "GOROOT" || name == "GOTOOLCHAIN"
+	})
 	g.env = append(g.env, "GOROOT="+tree, "GOTOOLCHAIN=local")
 }
 

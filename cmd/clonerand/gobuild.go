@@ -283,7 +283,7 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	}
 	if len(without) > 0 {
 		return fmt.Errorf("without this package in it a program draws from the operating system, patched or not: %s\n"+
-			"put in a file of its package main, and go get %s:\n\n    import _ %[2]q\n", strings.Join(without, ", "), packagePath)
+			"go get %s, and put in a file of its package main: import _ %[2]q", strings.Join(without, ", "), packagePath)
 	}
 	return nil
 }

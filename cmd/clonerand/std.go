@@ -109,10 +109,11 @@ func writeDiff(w io.Writer, f goroot.File) {
 
 // hunk is a range of lines, from one number to before another, as a diff counts.
 func hunk(from, to int) string {
-	if to > from {
+	count := to - from
+	if count > 0 {
 		from++
 	}
-	return fmt.Sprintf("%d,%d", from, to-from)
+	return fmt.Sprintf("%d,%d", from, count)
 }
 
 // lines splits a text that ends with the end of a line, as Go source does.

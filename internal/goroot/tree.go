@@ -1,6 +1,7 @@
 package goroot
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,6 +30,7 @@ func Copy(root, dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
+	os.Remove(dir) // no folder is renamed over another
 	return install(root, dir, 0o755, copyFile, files)
 }
 
@@ -160,7 +162,7 @@ func fill(root, tree string, put func(old, new string, info fs.FileInfo) error, 
 		return err
 	}
 	for name, text := range own {
-		if err := os.WriteFile(filepath.Join(tree, filepath.FromSlash(name)), text, 0o644); err != nil {
+		if err := writeNew(filepath.Join(tree, filepath.FromSlash(name)), bytes.NewReader(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -243,10 +245,15 @@ func copyFile(old, new string, info fs.FileInfo) error {
 		return err
 	}
 	defer from.Close()
-	to, err := os.OpenFile(new, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm()|0o200)
+	return writeNew(new, from, info.Mode().Perm()|0o200)
+}
+
+// writeNew makes a file. One that is there may be a link to a file of the toolchain.
+func writeNew(name string, text io.Reader, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
+	_, err = io.Copy(f, text)
+	return errors.Join(err, f.Close())
 }

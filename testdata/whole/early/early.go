@@ -3,25 +3,35 @@ package early
 
 import (
 	"crypto/rand"
+	"sync"
 	"sync/atomic"
 )
 
-// Drawn counts the draws. Stop ends them.
 var (
-	Drawn atomic.Int64
-	Stop  atomic.Bool
+	drawn   atomic.Int64
+	stop    atomic.Bool
+	drawers sync.WaitGroup
 )
 
 func init() {
+	first := make(chan bool, 1)
 	for range 64 { // more than there are shards on most machines
-		go func() {
+		drawers.Go(func() {
 			var b [16]byte
-			for !Stop.Load() {
+			for !stop.Load() {
 				rand.Read(b[:])
-				Drawn.Add(1)
+				if drawn.Add(1) == 1 {
+					first <- true
+				}
 			}
-		}()
+		})
 	}
-	for Drawn.Load() == 0 {
-	}
+	<-first
+}
+
+// Stop ends the drawing and reports how often it was done.
+func Stop() int64 {
+	stop.Store(true)
+	drawers.Wait()
+	return drawn.Load()
 }

@@ -1,0 +1,111 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A folder that others can write to could hold a go command of theirs.
+func TestGoRefusesAPlantedTree(t *testing.T) {
+	s := newScene(t)
+	cache := t.TempDir()
+	s.env = append(s.env, "XDG_CACHE_HOME="+cache, "HOME="+cache, "GOCACHE="+goCache(t), "GOMODCACHE="+goModCache(t))
+	folder := filepath.Join(cache, "clonerand")
+	if runtime.GOOS == "darwin" {
+		folder = filepath.Join(cache, "Library", "Caches", "clonerand")
+	}
+	if out, errs, status := s.run("version"); status != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	trees, _ := filepath.Glob(filepath.Join(folder, "go*"))
+	if len(trees) != 1 {
+		t.Fatalf("no tree in %s", folder)
+	}
+	if err := os.Remove(filepath.Join(trees[0], "bin", "go")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(trees[0], "bin", "go"), []byte("#!/bin/sh\necho owned\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(folder, 0o770); err != nil {
+		t.Fatal(err)
+	}
+	s.refused("what is in it would be run, so it is not used", "version")
+}
+
+// Where there is no home, the tree is beside the build cache.
+func TestGoWithoutAHome(t *testing.T) {
+	s := newScene(t)
+	cache := filepath.Join(t.TempDir(), "go-build")
+	s.env = append(s.env, "XDG_CACHE_HOME=", "HOME=", "GOCACHE="+cache, "GOMODCACHE="+goModCache(t), "GOPATH="+goEnv(t, "GOPATH"))
+	if out, errs, _ := s.run("env", "GOROOT"); !strings.HasPrefix(out, filepath.Join(cache, "clonerand")) {
+		t.Errorf("%s%s", out, errs)
+	}
+	s.env = append(s.env, "GOCACHE=off")
+	s.refused("no place for a patched tree", "env", "GOROOT")
+}
+
+// The go command has taken this command's place: what is sent to the process goes to it.
+func TestSignalsReachTheGoCommand(t *testing.T) {
+	s := newScene(t)
+	s.write("main.go", `package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	_ "github.com/clonerand/rand"
+)
+
+func main() {
+	text, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "SigIgn:") {
+			fmt.Print(line)
+		}
+	}
+	fmt.Println("ready", tag)
+	io.Copy(io.Discard, os.Stdin)
+}
+`)
+	cmd := exec.Command(s.path, "go", "run", ".")
+	cmd.Dir, cmd.Env = s.dir, s.env
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if ignored, ok := strings.CutPrefix(lines.Text(), "SigIgn:"); ok && strings.Trim(ignored, "\t 0") != "" {
+			t.Errorf("the program ignores the signals of the mask %s", ignored)
+		}
+		if strings.HasPrefix(lines.Text(), "ready") {
+			break
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	stdin.Close() // which ends the program that the go command has started
+	cmd.Wait()
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, not by SIGTERM", cmd.ProcessState)
+	}
+}

@@ -1,0 +1,77 @@
+//go:build unix
+
+package goroot
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Somebody else could have put a GOROOT there, whose go command would be run.
+func TestAFolderThatOthersCouldFillIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(cache string) error
+		why     string // "" where nothing is wrong
+	}{
+		"not there":   {func(string) error { return nil }, ""},
+		"our own":     {func(d string) error { return os.Mkdir(d, 0o700) }, ""},
+		"open to all": {func(d string) error { return mkdir(d, 0o777) }, "mode 0777"},
+		"readable":    {func(d string) error { return mkdir(d, 0o750) }, "mode 0750"},
+		"a file":      {func(d string) error { return os.WriteFile(d, nil, 0o600) }, "is not a folder"},
+		"a link": {func(d string) error {
+			if err := os.Mkdir(d+" elsewhere", 0o700); err != nil {
+				return err
+			}
+			return os.Symlink(d+" elsewhere", d)
+		}, "is not a folder"},
+		"above it open to all": {func(d string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "which others can write to"},
+		"above it sticky":      {func(d string) error { return os.Chmod(filepath.Dir(d), 0o777|os.ModeSticky) }, ""},
+		"of another user":      {func(d string) error { return mkdirOf(d, 12345) }, "belongs to user 12345"},
+		"above it of another user": {func(d string) error { return os.Chown(filepath.Dir(d), 12345, -1) },
+			"which belongs to user 12345"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.HasSuffix(name, "of another user") && os.Geteuid() != 0 {
+				t.Skip("only root can give a folder away")
+			}
+			root := newRoot(t)
+			parent := filepath.Join(t.TempDir(), "parent")
+			if err := os.Mkdir(parent, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cache := filepath.Join(parent, "cache")
+			if err := c.prepare(cache); err != nil {
+				t.Fatal(err)
+			}
+			tree, err := Cached(root, "go1.99", cache)
+			if c.why == "" {
+				if info, _ := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
+					t.Errorf("%v, %v", err, info)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(), "XDG_CACHE_HOME") || tree != "" {
+				t.Errorf("%q, %v, want %q", tree, err, c.why)
+			}
+			if made, _ := filepath.Glob(filepath.Join(cache, "go1.99*")); len(made) > 0 {
+				t.Errorf("it made %q", made)
+			}
+		})
+	}
+}
+
+func mkdir(d string, mode os.FileMode) error {
+	if err := os.Mkdir(d, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(d, mode) // Mkdir minds the umask
+}
+
+func mkdirOf(d string, user int) error {
+	if err := os.Mkdir(d, 0o700); err != nil {
+		return err
+	}
+	return os.Chown(d, user, -1)
+}
