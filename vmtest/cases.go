@@ -18,13 +18,24 @@ func scenarios() []scenario {
 		plain("arm64-max", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
 		plain("arm64-neoverse-n1", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		fleet(),
+		probing("amd64-probe", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		probing("arm64-probe", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
+		guard("amd64-guard", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		guard("amd64-guard-no-rdrand", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max,-rdrand,-rdseed"}),
+		guard("arm64-guard", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
+		guard("arm64-guard-no-rndr", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
+		keys("amd64-keys", "plain", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		keys("amd64-keys-patched", "patched", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		keys("arm64-keys-patched", "patched", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		hibernation(),
 	}
 }
 
 // plain is a machine without any signal, whose snapshot is restored twice.
 func plain(name string, m machine) scenario {
-	m.env = append(m.env, "CLONERAND_VMTEST_LARGE=1")
+	if m.guest == "" {
+		m.env = append(m.env, "CLONERAND_VMTEST_LARGE=1")
+	}
 	return scenario{name: name, machine: m, rounds: 3, clones: pair, compare: []comparison{{name, []int{0, 1}}}}
 }
 
@@ -73,5 +84,27 @@ func fleet() scenario {
 		all.clones = append(all.clones, k)
 	}
 	s.compare = []comparison{all}
+	return s
+}
+
+// keys is a guest whose standard library is patched to draw from the package, or as its control plain. It makes keys
+// as TLS does.
+func keys(name, guest string, m machine) scenario {
+	m.guest = guest
+	m.env = append(m.env, "CLONERAND_VMTEST_KEYS=1")
+	if guest == "patched" {
+		m.env = append(m.env, "CLONERAND_VMTEST_PATCHED=1")
+	}
+	s := plain(name, m)
+	s.rounds, s.clones = 2, []variant{{reads: 6000}, {reads: 6000}}
+	return s
+}
+
+// guard is a guest that reads crypto/rand without a break, with clonerand guard beside it.
+func guard(name string, m machine) scenario {
+	m.guest, m.command = "plain", true
+	m.env = append(m.env, "CLONERAND_VMTEST_GUARD=1")
+	s := plain(name, m)
+	s.rounds, s.guard = 2, true
 	return s
 }

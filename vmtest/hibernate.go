@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/clonerand/rand/internal/vmring"
+	"github.com/clonerand/rand/internal/probe"
 )
 
 // hibernation is a guest that hibernates to its disk in the middle of the reads. Two copies of the disk
@@ -45,7 +45,7 @@ func (s scenario) runHibernation(ctx context.Context, dir string) ([]row, error)
 	if err != nil {
 		return nil, fmt.Errorf("hibernate: %w", err)
 	}
-	var clones []*vmring.Image
+	var clones []*probe.Image
 	for k := range 2 {
 		copied := s.machine
 		copied.disk = filepath.Join(dir, fmt.Sprintf("disk.%d", k))
@@ -58,12 +58,8 @@ func (s scenario) runHibernation(ctx context.Context, dir string) ([]row, error)
 		}
 		clones = append(clones, img)
 	}
-	found, err := compare(nil, clones)
-	var rows []row
-	for _, f := range found {
-		rows = append(rows, row{s.name, s.blind, f})
-	}
-	return rows, err
+	found, err := probe.Comparison{Clones: clones}.Run()
+	return s.rows(s.name, found, clones), err
 }
 
 // hibernated boots the guest, lets it read and hibernates it.
@@ -98,13 +94,13 @@ func (s scenario) hibernated(ctx context.Context, dir, initramfs string) ([]span
 }
 
 // resume boots the machine and returns the records of the guest that it has gone on with.
-func (m machine) resume(ctx context.Context, dir, initramfs string, spans []span) (*vmring.Image, error) {
+func (m machine) resume(ctx context.Context, dir, initramfs string, spans []span) (*probe.Image, error) {
 	v, err := m.start(ctx, dir, initramfs, "")
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
-	var from *vmring.Image
+	var from *probe.Image
 	// Until the old memory is back there is no region at its place.
 	for from == nil {
 		if err := sleep(ctx, pollTime); err != nil {

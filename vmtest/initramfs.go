@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// initramfs builds the guest's only file system: the test binary of package rand as its first
-// program, the command, and the modules.
+// initramfs builds the guest's only file system: its first program, the command, and the modules.
 func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 	root := filepath.Join(dir, "root")
 	for _, d := range []string{"dev", "modules"} {
@@ -19,15 +18,24 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	if err := build(ctx, m.arch, filepath.Join(root, "init"), "test", "-c"); err != nil {
-		return "", err
+	first := goProgram{arch: m.arch, pkg: module, test: true}
+	if m.guest != "" {
+		first = goProgram{arch: m.arch, pkg: module + "/vmtest/guest", patched: m.guest == "patched"}
 	}
-	names := []string{".", "init", "dev", "modules"}
+	programs := map[string]goProgram{"init": first}
 	if m.command {
-		if err := build(ctx, m.arch, filepath.Join(root, "clonerand"), "build"); err != nil {
+		programs["clonerand"] = goProgram{arch: m.arch, pkg: commandPath}
+	}
+	names := []string{".", "dev", "modules"}
+	for name, p := range programs {
+		file, err := m.built.get(ctx, p)
+		if err != nil {
 			return "", err
 		}
-		names = append(names, "clonerand")
+		if err := os.Symlink(file, filepath.Join(root, name)); err != nil {
+			return "", err
+		}
+		names = append(names, name)
 	}
 	for i, module := range m.modules {
 		b, err := os.ReadFile(filepath.Join(cacheDir(), "kernels", m.kernel, module+".ko"))
@@ -47,7 +55,7 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	defer out.Close()
-	cpio := exec.CommandContext(ctx, "cpio", "--quiet", "-o", "-H", "newc")
+	cpio := exec.CommandContext(ctx, "cpio", "--quiet", "-L", "-o", "-H", "newc")
 	cpio.Dir, cpio.Stdin, cpio.Stdout = root, strings.NewReader(strings.Join(names, "\n")), out
 	var stderr bytes.Buffer
 	cpio.Stderr = &stderr
@@ -55,19 +63,4 @@ func (m machine) initramfs(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("cpio: %w: %s", err, &stderr)
 	}
 	return file, out.Close()
-}
-
-// build has the go command make a static program for the guest out of this module.
-func build(ctx context.Context, arch, out string, command ...string) error {
-	const module = "github.com/clonerand/rand"
-	pkg := module
-	if command[0] == "build" {
-		pkg += "/cmd/clonerand"
-	}
-	cmd := exec.CommandContext(ctx, "go", append(command, "-o", out, pkg)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w: %s", strings.Join(command, " "), err, b)
-	}
-	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/clonerand/rand/internal/probe"
 )
 
 func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
@@ -11,20 +13,27 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 		generator string
 		equal     int
 		told      bool
+		patched   bool
 		verdict   string
 		ok        bool
 	}{
-		{"clonerand", 0, false, "ok", true},
-		{"clonerand", 0, true, "ok, Generation moved", true},
-		{"clonerand", 1, false, "FAIL: repeats", false},
-		{"signals alone", 1, true, "FAIL: repeats", false},
-		{"crypto/rand", 0, false, "-", true},
-		{"crypto/rand", 4000, false, "-", true},
-		{"unguarded", 1, false, "repeats, as it must", true},
-		{"unguarded", 0, false, "FAIL: does not repeat", false},
-		{"AES-CTR", 0, false, "FAIL: does not repeat", false},
+		{"clonerand", 0, false, false, "ok", true},
+		{"clonerand", 0, true, false, "ok, Generation moved", true},
+		{"clonerand", 1, false, false, "FAIL: repeats", false},
+		{"signals alone", 1, true, false, "FAIL: repeats", false},
+		{"crypto/rand", 0, false, false, "-", true},
+		{"crypto/rand", 4000, false, false, "-", true},
+		{"unguarded", 1, false, false, "repeats, as it must", true},
+		{"unguarded", 0, false, false, "FAIL: does not repeat", false},
+		{"AES-CTR", 0, false, false, "FAIL: does not repeat", false},
+		{"crypto/rand", 0, false, true, "ok", true},
+		{"crypto/rand", 1, false, true, "FAIL: repeats", false},
+		{"mlkem.GenerateKey768", 1, false, false, "repeats, as it must", true},
+		{"mlkem.GenerateKey768", 0, false, false, "FAIL: does not repeat", false},
+		{"mlkem.GenerateKey768", 1, false, true, "FAIL: repeats", false},
+		{"ecdsa.GenerateKey", 0, false, true, "ok", true},
 	} {
-		r := row{finding: finding{counter: true, generator: test.generator, equal: test.equal, told: test.told}}
+		r := row{counter: true, told: test.told, patched: test.patched, Finding: probe.Finding{Generator: test.generator, Equal: test.equal}}
 		if verdict, ok := r.verdict(); verdict != test.verdict || ok != test.ok {
 			t.Errorf("%s, %d equal: %q, %v", test.generator, test.equal, verdict, ok)
 		}
@@ -34,10 +43,19 @@ func TestVerdictIsWhatEachGeneratorMustShow(t *testing.T) {
 func TestVerdictNeedsTheCounterWhereThereIsOne(t *testing.T) {
 	for _, counter := range []bool{false, true} {
 		for _, blind := range []bool{false, true} {
-			r := row{blind: blind, finding: finding{generator: "clonerand", counter: counter}}
+			r := row{blind: blind, counter: counter, Finding: probe.Finding{Generator: "clonerand"}}
 			if verdict, ok := r.verdict(); ok != (counter != blind) {
 				t.Errorf("counter used %v, machine without %v: %q", counter, blind, verdict)
 			}
+		}
+	}
+}
+
+func TestVerdictOnAGuardedKernel(t *testing.T) {
+	for equal, want := range []bool{true, false} {
+		r := row{guarded: true, counter: true, Finding: probe.Finding{Generator: "crypto/rand", Equal: equal, EarlyEqual: 7}}
+		if verdict, ok := r.verdict(); ok != want {
+			t.Errorf("%d equal: %q", equal, verdict)
 		}
 	}
 }
@@ -80,7 +98,7 @@ func TestScenariosNameClonesThatTheyHave(t *testing.T) {
 				}
 			}
 		}
-		if !s.hibernate && (s.rounds == 0 || len(s.compare) == 0) {
+		if !s.hibernate && !s.probe && (s.rounds == 0 || len(s.compare) == 0) {
 			t.Errorf("%s compares nothing", s.name)
 		}
 	}

@@ -15,21 +15,25 @@ import (
 // machine is what a guest runs on. The machine that restores a snapshot must be the one that made it.
 type machine struct {
 	arch    string // amd64 or arm64
+	accel   string // kvm or tcg, which is emulation
 	kernel  string // folder of the cache
 	cpu     string
 	memory  int      // in MiB; 0: 320
 	modules []string // loaded by the guest, in this order
+	guest   string   // its first program: "plain" or "patched" for that of the folder guest; empty: the test binary
 	command bool     // the guest has the clonerand command
 	devices []string // arguments of -device
 	env     []string // of the guest, as name=value words of the kernel's command line
+	built   *builds  // the programs of all machines
 	disk    string   // image of a virtio disk; empty: none
 }
 
-// Without KVM: the tests run on any machine, and are the same everywhere.
 var boards = map[string]struct{ qemu, console string }{
 	"amd64": {"qemu-system-x86_64 -M q35", "ttyS0"},
 	"arm64": {"qemu-system-aarch64 -M virt,gic-version=3", "ttyAMA0"},
 }
+
+var accelerators = map[string]string{"kvm": "kvm", "tcg": "tcg,thread=multi"}
 
 // cpus is how many each machine has, and goroutines that read.
 const cpus = 2
@@ -55,14 +59,13 @@ func (m machine) start(ctx context.Context, dir, initramfs, snapshot string) (*v
 	}
 	board := boards[m.arch]
 	args := strings.Fields(board.qemu)
-	args = append(args, "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(cmp.Or(m.memory, 320)),
+	args = append(args, "-accel", accelerators[m.accel], "-cpu", m.cpu, "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(cmp.Or(m.memory, 320)),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log",
 		"-serial", "chardev:console",
 		"-qmp", "unix:qmp.sock,server=on,wait=off",
 		"-kernel", filepath.Join(cacheDir(), "kernels", m.kernel, "vmlinuz"), "-initrd", initramfs,
 		"-append", "console="+board.console+" loglevel=0 panic=-1 hugepages=48"+
-			" GODEBUG=gcshrinkstackoff=1"+
 			" CLONERAND_VMTEST=1 CLONERAND_VMTEST_CONSOLE=/dev/"+board.console+" "+strings.Join(m.env, " "))
 	for _, d := range m.devices {
 		args = append(args, "-device", d)

@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
-	"github.com/clonerand/rand/internal/vmring"
+	"github.com/clonerand/rand/internal/probe"
 )
 
 // scenario is a guest, the snapshots that are taken of it, and what is restored from each.
@@ -21,10 +22,13 @@ type scenario struct {
 	clones  []variant    // restored from each of them
 	compare []comparison // of the clones of one snapshot
 	signal  bool         // Generation must move in every clone
-	blind   bool         // package rand can not use this machine's counter; elsewhere it must
+	blind   bool         // package rand cannot use this machine's counter; elsewhere it must
+	guard   bool         // clonerand guard runs in the guest: crypto/rand must not repeat either, from its first tick on
 	full    bool         // only with -full
 
-	hibernate bool // instead of all this the guest hibernates, see hibernate.go
+	// Instead of all this:
+	hibernate bool // the guest hibernates, see hibernate.go
+	probe     bool // the guest runs clonerand probe run, see probe.go
 }
 
 // variant is what one start of the machine has of its own.
@@ -43,14 +47,34 @@ type comparison struct {
 // row is one line of the table.
 type row struct {
 	scenario string
+	accel    string // what ran it
 	blind    bool
-	finding
+	patched  bool            // the standard library
+	guarded  bool            // the kernel
+	counter  bool            // the package used the counter
+	told     bool            // Generation moved in every clone
+	woke     []time.Duration // from the restored machine's start to the end of its first read, by the host's clock
+	probe.Finding
+}
+
+// rows are the lines for what a comparison found.
+func (s scenario) rows(name string, found []probe.Finding, clones []*probe.Image) (rows []row) {
+	for _, f := range found {
+		// Where Generation does not move, restore has failed.
+		rows = append(rows, row{
+			name, s.machine.accel, s.blind, s.machine.guest == "patched", s.guard, clones[0].CounterUsed, s.signal, nil, f,
+		})
+	}
+	return rows
 }
 
 // run takes the snapshots in the middle of the reads, restores each for each clone, and compares.
 func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 	if s.hibernate {
 		return s.runHibernation(ctx, dir)
+	}
+	if s.probe {
+		return s.runProbe(ctx, dir)
 	}
 	defer os.RemoveAll(dir)
 	initramfs, err := s.machine.initramfs(ctx, dir)
@@ -66,7 +90,7 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := restorer{s, dir, initramfs, filepath.Join(dir, "snapshot"), spans}
+	r := &restorer{scenario: s, dir: dir, initramfs: initramfs, file: filepath.Join(dir, "snapshot"), spans: spans}
 
 	before, err := v.image(ctx, spans, true)
 	if err != nil {
@@ -78,7 +102,7 @@ func (s scenario) run(ctx context.Context, dir string) ([]row, error) {
 			return nil, err
 		}
 		found, err := r.round(ctx, before)
-		for try := 1; errors.Is(err, errOverwritten) && try < 3; try++ {
+		for try := 1; errors.Is(err, probe.ErrNotKept) && try < 3; try++ {
 			found, err = r.round(ctx, before)
 		}
 		if err != nil {
@@ -97,11 +121,12 @@ type restorer struct {
 	scenario
 	dir, initramfs, file string
 	spans                []span
+	woke                 []time.Duration // see row
 }
 
 // snapshot lets the guest read for a while, stops it and writes the snapshot. Before the first it has
 // read enough to be past all that is done once.
-func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmring.Image, error) {
+func (r *restorer) snapshot(ctx context.Context, v *vm, from *probe.Image) (*probe.Image, error) {
 	if err := v.until(ctx, r.spans, from, 2000); err != nil {
 		return nil, err
 	}
@@ -114,8 +139,9 @@ func (r restorer) snapshot(ctx context.Context, v *vm, from *vmring.Image) (*vmr
 }
 
 // round restores the snapshot once for each clone, and compares.
-func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error) {
-	var clones []*vmring.Image
+func (r *restorer) round(ctx context.Context, before *probe.Image) ([]row, error) {
+	var clones []*probe.Image
+	r.woke = nil
 	for k, c := range r.clones {
 		img, err := r.restore(ctx, filepath.Join(r.dir, fmt.Sprint(k)), c, before)
 		if err != nil {
@@ -125,33 +151,46 @@ func (r restorer) round(ctx context.Context, before *vmring.Image) ([]row, error
 	}
 	var rows []row
 	for _, c := range r.scenario.compare {
-		var set []*vmring.Image
+		var err error
+		var set []*probe.Image
 		for _, k := range c.clones {
 			set = append(set, clones[k])
 		}
-		found, err := compare(before, set)
+		comparison := probe.Comparison{Before: before, Clones: set}
+		if r.guard {
+			comparison, err = guarded(set)
+		}
+		var found []probe.Finding
+		if err == nil {
+			found, err = comparison.Run()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		for _, f := range found {
-			f.told = r.signal // or restore had failed
-			rows = append(rows, row{c.name, r.blind, f})
-		}
+		rows = append(rows, r.rows(c.name, found, set)...)
+	}
+	if len(rows) > 0 {
+		rows[0].woke = r.woke
 	}
 	return rows, nil
 }
 
 // restore runs one clone and returns its records. With a signal it also waits until Generation has moved.
-func (r restorer) restore(ctx context.Context, dir string, clone variant, before *vmring.Image) (*vmring.Image, error) {
+func (r *restorer) restore(ctx context.Context, dir string, clone variant, before *probe.Image) (*probe.Image, error) {
 	defer os.RemoveAll(dir)
 	v, err := r.machine.with(clone).start(ctx, dir, r.initramfs, r.file)
 	if err != nil {
 		return nil, err
 	}
 	defer v.close()
+	start := time.Now()
 	if err := v.qmp.run(ctx, "cont", nil, nil); err != nil {
 		return nil, err
 	}
+	if err := v.reads(ctx, r.spans, before); err != nil {
+		return nil, err
+	}
+	r.woke = append(r.woke, time.Since(start))
 	if clone.bump {
 		id := make([]byte, 16)
 		rand.Read(id)
@@ -178,7 +217,8 @@ func merge(all, more []row) []row {
 		return more
 	}
 	for i := range all {
-		all[i].finding = all[i].finding.and(more[i].finding)
+		all[i].Finding = all[i].And(more[i].Finding)
+		all[i].woke = append(all[i].woke, more[i].woke...)
 	}
 	return all
 }
@@ -187,4 +227,25 @@ func merge(all, more []row) []row {
 func (m machine) with(v variant) machine {
 	m.devices = append(m.devices[:len(m.devices):len(m.devices)], v.devices...)
 	return m
+}
+
+// guarded compares by the first tick of the guard that ended after the restore. One that was under way in the snapshot is
+// made again by the guard, which sees the pause.
+func guarded(clones []*probe.Image) (probe.Comparison, error) {
+	c := probe.Comparison{}
+	ticks := len(clones[0].Logs) - 1
+	place, err := probe.Restored(clones, ticks)
+	if err != nil {
+		return c, fmt.Errorf("ticks of the guard: %w", err)
+	}
+	for _, img := range clones {
+		tick, ok := img.Logs[ticks].Record(place)
+		if !ok || place >= img.Logs[ticks].Count {
+			return c, errors.New("the guard did not tick after the restore")
+		}
+		reads := *img
+		reads.Logs = img.Logs[:ticks]
+		c.Clones, c.Split = append(c.Clones, &reads), append(c.Split, tick.End)
+	}
+	return c, nil
 }

@@ -15,8 +15,8 @@ import (
 //go:embed setup.sh
 var setupScript string
 
-// errCannot says that this machine can not have QEMU or the kernels.
-var errCannot = errors.New("vmtest needs QEMU 10 and kernels for its guests")
+// errCannot says that this machine cannot have QEMU, the kernels, or the acceleration that was asked for.
+var errCannot = errors.New("vmtest cannot run here")
 
 // cacheDir is where setup.sh puts the kernels.
 func cacheDir() string {
@@ -27,10 +27,10 @@ func cacheDir() string {
 	return filepath.Join(dir, "clonerand-vmtest")
 }
 
-// setup fetches what is missing. An error that is errCannot means that it can not be had here.
+// setup fetches what is missing. An error that is errCannot means that it cannot be had here.
 func setup(ctx context.Context, hibernate bool) error {
 	if runtime.GOOS != "linux" {
-		return fmt.Errorf("%w: the setup script knows Debian, this is %s", errCannot, runtime.GOOS)
+		return fmt.Errorf("%w: it needs QEMU 10 and kernels, and the script that fetches them knows Debian; this is %s", errCannot, runtime.GOOS)
 	}
 	args := []string{"-c", setupScript, "setup.sh", cacheDir()}
 	if hibernate {
@@ -40,7 +40,7 @@ func setup(ctx context.Context, hibernate bool) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		out = bytes.TrimSpace(out)
-		return fmt.Errorf("%w: %s (%w)", errCannot, out[bytes.LastIndexByte(out, '\n')+1:], err)
+		return fmt.Errorf("%w: it needs QEMU 10 and kernels: %s (%w)", errCannot, out[bytes.LastIndexByte(out, '\n')+1:], err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ var commands = []*command{
 	goCommand,
 	gorootCommand,
 	guardCommand,
+	probeCommand,
 	readCommand,
 	seedCommand,
 	signalCommand,

@@ -43,3 +43,17 @@ func printVersion(w io.Writer, info *debug.BuildInfo) {
 	}
 	fmt.Fprintf(w, "%s %s/%s\n", info.GoVersion, runtime.GOOS, runtime.GOARCH)
 }
+
+// commandVersion is what a file says of the command that wrote it.
+func commandVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return info.Main.Version + " " + s.Value
+		}
+	}
+	return info.Main.Version
+}

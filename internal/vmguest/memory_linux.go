@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package rand
+package vmguest
 
 import (
 	"encoding/binary"
@@ -8,48 +8,61 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/clonerand/rand/internal/vmring"
+	"github.com/clonerand/rand/internal/probe"
 )
 
-const vmHuge = 2 << 20 // a huge page
+const huge = 2 << 20 // a huge page
 
-// vmNewRegion makes the memory for the records, a log for each generator on each CPU, and says where the
+// newRegion makes the memory for the records, a log for each generator on each CPU, and says where the
 // host finds it. It is of huge pages, which do not move and are few.
-func vmNewRegion(gens []vmGenerator) (region *vmring.Region, where string, err error) {
-	var specs []vmring.Spec
-	for range vmCPUs {
-		for i, g := range gens {
-			spec := vmring.Spec{Name: g.name, Records: 1 << 14, Bytes: 4 << 20}
+func newRegion(g Guest, counter probe.Counter) (region *probe.Region, where string, err error) {
+	var specs []probe.Spec
+	for range cpus {
+		for i, g := range g.Generators {
+			// On a fast machine the host comes too late to stop it before the first reads after a restore would be
+			// gone, so the longest gaps are kept: 24 chunks are three.
+			spec := probe.Spec{Name: g.Name, Chunks: 24, Records: 1 << 9, Bytes: 32 << 10, After: 5}
 			if i == 0 {
-				spec = vmring.Spec{Name: g.name, Records: 1 << 16, Bytes: 24 << 20}
+				spec.Records, spec.Bytes = 1<<12, 5<<18 // more than the largest read
 			}
 			specs = append(specs, spec)
 		}
 	}
-	mem, err := unix.Mmap(-1, 0, (vmring.Size(specs)+vmHuge-1)&^(vmHuge-1), unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE|unix.MAP_HUGETLB)
+	if Asked("GUARD") {
+		specs = append(specs, tickSpec())
+	}
+	mem, err := hugePages(probe.Size(specs))
 	if err != nil {
-		return nil, "", fmt.Errorf("memory for the records: %w", err)
-	}
-	if where, err = vmPhysical(mem); err != nil {
 		return nil, "", err
 	}
-	if region, err = vmring.New(mem, specs); err != nil {
+	if where, err = physical(mem); err != nil {
 		return nil, "", err
 	}
-	region.SetRate(vmRate())
-	if vmCounter() == "" {
+	if region, err = probe.New(mem, specs); err != nil {
+		return nil, "", err
+	}
+	region.SetRate(counter.Rate())
+	if g.Counter == "" {
 		region.SetCounterUsed()
 	}
 	return region, where, nil
 }
 
-// vmPhysical says where mem lies in the machine's memory: "address:length ...".
-func vmPhysical(mem []byte) (string, error) {
+// hugePages maps at least n bytes.
+func hugePages(n int) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, (n+huge-1)&^(huge-1), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE|unix.MAP_HUGETLB)
+	if err != nil {
+		return nil, fmt.Errorf("memory for the records: %w", err)
+	}
+	return mem, nil
+}
+
+// physical says where mem lies in the machine's memory: "address:length ...".
+func physical(mem []byte) (string, error) {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return "", err
@@ -59,7 +72,7 @@ func vmPhysical(mem []byte) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	start, err := vmStart(string(maps))
+	start, err := startOf(string(maps))
 	if err != nil {
 		return "", err
 	}
@@ -89,8 +102,8 @@ func vmPhysical(mem []byte) (string, error) {
 	return strings.Join(s, " "), nil
 }
 
-// vmStart finds the records in /proc/self/maps: the only mapping of huge pages.
-func vmStart(maps string) (start uint64, err error) {
+// startOf finds the records in /proc/self/maps: the only mapping of huge pages.
+func startOf(maps string) (start uint64, err error) {
 	for line := range strings.Lines(maps) {
 		if strings.Contains(line, "hugepage") {
 			_, err = fmt.Sscanf(line, "%x-", &start)
@@ -98,11 +111,4 @@ func vmStart(maps string) (start uint64, err error) {
 		}
 	}
 	return 0, errors.New("no huge pages in /proc/self/maps")
-}
-
-// vmRate measures the counter.
-func vmRate() uint64 {
-	t, c := time.Now(), cycles()
-	time.Sleep(50 * time.Millisecond)
-	return uint64(float64(cycles()-c) / time.Since(t).Seconds())
 }
