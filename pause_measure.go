@@ -34,28 +34,31 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse {
 		return nil
 	}
-	// Spans of ticks around spans of time bound the rate from above; the lowest bound is
-	// the one that no stall fell into. A clock that stands still over a span moves in
-	// steps, of up to 15.6 ms on Windows, and bounds nothing.
-	coarse, bound := false, maxRate*rateError
+	// Spans of ticks around spans of time bound the rate from above. The lowest bound
+	// counts: no stall fell into that one. The time is known to a step of the clock. A clock
+	// whose steps are too long to wait for, of up to 15.6 ms on Windows, bounds nothing.
+	step := p.clockStep()
+	coarse, bound := step == 0, maxRate*rateError
 	var found readings
 	for range 4 {
 		early := p.now()
 		start := p.time()
 		found.measure(p)
 		end := p.time()
+		for try := 0; !coarse && try < 64 && end.Sub(start) < 16*step; try++ {
+			found.measure(p)
+			end = p.time()
+		}
 		late := p.now()
-		if end.Equal(start) {
-			coarse = true
-		} else {
-			bound = min(bound, perSecond(late-early, end.Sub(start)))
+		if span := end.Sub(start) - step; !coarse && span > 0 {
+			bound = min(bound, perSecond(late-early, span))
 		}
 	}
 	tick := p.now()
 	clock := p.time()
 	span := clock.Sub(begun.clock)
 	if coarse {
-		p.coarse, bound = true, maxRate*rateError
+		p.coarse = true
 		if span < minCoarse {
 			return nil
 		}
@@ -79,6 +82,17 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 		l.zero = 1
 	}
 	return l
+}
+
+// clockStep is the least that the clock moves by, or 0 where that takes long.
+func (p *pauseDetector) clockStep() time.Duration {
+	first := p.time()
+	for range 64 {
+		if step := p.time().Sub(first); step > 0 {
+			return step
+		}
+	}
+	return 0
 }
 
 func (l *pauseLimits) setRate(rate float64) {

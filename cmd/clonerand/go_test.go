@@ -340,13 +340,16 @@ func TestInstallOfAVersion(t *testing.T) {
 		}
 	}
 	ours := make(map[string]string)
-	entries, err := os.ReadDir("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if e.Type().IsRegular() && !strings.HasSuffix(e.Name(), "_test.go") {
-			ours[e.Name()] = s.repository(e.Name())
+	root := os.DirFS("../..")
+	for _, pattern := range []string{"*", "internal/*/*"} {
+		names, err := fs.Glob(root, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if info, err := fs.Stat(root, name); err == nil && info.Mode().IsRegular() && !strings.HasSuffix(name, "_test.go") {
+				ours[name] = s.repository(name)
+			}
 		}
 	}
 	publish(packagePath, ours)
