@@ -30,10 +30,11 @@ func mapForkPage() (page *uint64, why string) {
 
 // wipeOnFork advises the kernel to wipe a page of mapForkPage in a child.
 func wipeOnFork(page *uint64) (why string) {
-	// The page is a whole one: mapForkPage has mapped it.
-	p := unsafe.Slice((*byte)(unsafe.Pointer(page)), unix.Getpagesize())
-	if err := unix.Madvise(p, unix.MADV_WIPEONFORK); err != nil {
-		return "madvise MADV_WIPEONFORK (Linux 4.14): " + err.Error()
+	// The page is a whole one of mapForkPage, which the collector does not know and cannot
+	// move. The call is raw: it never waits, and the scheduler need not hear of it.
+	_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(unsafe.Pointer(page)), uintptr(unix.Getpagesize()), unix.MADV_WIPEONFORK)
+	if errno != 0 {
+		return "madvise MADV_WIPEONFORK (Linux 4.14): " + errno.Error()
 	}
 	return ""
 }

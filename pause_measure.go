@@ -146,7 +146,8 @@ func (p *pauseDetector) verify(long bool) {
 		return
 	}
 	defer p.measuring.unlock()
-	now, last := p.readMoment(), p.since
+	now, last := moment{clock: p.time()}, p.since
+	now.tick = p.now()
 	span, least := now.clock.Sub(last.clock), minVerify
 	if p.coarse {
 		least = minCoarse
