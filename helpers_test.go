@@ -3,6 +3,7 @@ package rand
 import (
 	"encoding/binary"
 	"io"
+	"sync/atomic"
 )
 
 // readerFunc is an io.Reader that is a function.
@@ -29,6 +30,11 @@ func pidOnly() *cloneWatch {
 // Its rate is 0, so that a burst has one turn.
 func neverPaused() *pauseDetector {
 	p := newPauseDetector()
+	if ok, _ := hasCounter(); !ok {
+		var ticks atomic.Uint64
+		p.read = func() uint64 { return ticks.Add(1) }
+		p.readFenced = p.read
+	}
 	l := &pauseLimits{g: 1 << 61}
 	l.allowance.Store(l.g)
 	p.limits.Store(l)
