@@ -25,7 +25,7 @@ func TestAPauseIsMoreThanTwoMicroseconds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(0)
 			r := rested(t, w, 0)
-			// The first buffer is folded; the next is as it was generated.
+			// The first buffer is mixed; the next is as it was generated.
 			exhaust(t, r)
 			readN(t, r, 16)
 			before := w.drawn["cpu"]
@@ -147,7 +147,7 @@ func TestWhatWasHandedOutIsErased(t *testing.T) {
 		s := r.shard(0)
 		s.buffer.erase()
 		if !bytes.Equal(s.buffer.out[:], make([]byte, len(s.buffer.out))) || s.buffer.salt != (block{}) {
-			t.Error("kept output, fold key or salt are not erased")
+			t.Error("kept output, mix key or salt are not erased")
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestWhatWasHandedOutIsErased(t *testing.T) {
 // they fail to come, the Read fails.
 func TestASaltThatFailsFailsTheRead(t *testing.T) {
 	s := newSource("system")
-	g, err := newGenerator(&Config{}, foldingHost(s))
+	g, err := newGenerator(&Config{}, mixingHost(s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,23 +170,23 @@ func TestASaltThatFailsFailsTheRead(t *testing.T) {
 }
 
 // A neighbour was restored from the same snapshot: it knows the kept output and the
-// fold key F of its sibling, and sees one block that the sibling made public.
+// mix key F of its sibling, and sees one block that the sibling made public.
 type neighbour struct {
-	fold cipher.Block
+	mix  cipher.Block
 	kept []block
 }
 
-// attack takes y for the block at i, folded without the second XOR, which gives the
+// attack takes y for the block at i, mixed without the second XOR, which gives the
 // salt, and foretells the block at j.
-func (n *neighbour) attack(i int, y block, j int, folded func(x, salt block) block) (salt, next block) {
-	n.fold.Decrypt(salt[:], y[:])
+func (n *neighbour) attack(i int, y block, j int, mixed func(x, salt block) block) (salt, next block) {
+	n.mix.Decrypt(salt[:], y[:])
 	xorBlock(salt[:], n.kept[i][:])
-	return salt, folded(n.kept[j], salt)
+	return salt, mixed(n.kept[j], salt)
 }
 
 func (n *neighbour) once(x, salt block) (y block) {
 	xorBlock(x[:], salt[:])
-	n.fold.Encrypt(y[:], x[:])
+	n.mix.Encrypt(y[:], x[:])
 	return y
 }
 
@@ -217,7 +217,7 @@ func TestANeighbourDoesNotLearnTheNextBlock(t *testing.T) {
 
 	// The blocks are what the neighbour thinks, with the salt that it does not know.
 	if n.twice(n.kept[first], salt) != public || n.twice(n.kept[first+1], salt) != secret[0] {
-		t.Fatal("the fold is not the one that this test attacks")
+		t.Fatal("the mix is not the one that this test attacks")
 	}
 	t.Run("as built the attack fails", func(t *testing.T) {
 		for _, guess := range []func(x, salt block) block{n.once, n.twice} {

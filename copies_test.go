@@ -20,17 +20,17 @@ type scene struct {
 var scenes = []scene{
 	{"first use", func(*testing.T, *pool, *world) {}, []int{16, 1024, 1025, 68<<10 + 16}},
 	{"kept output", func(t *testing.T, r *pool, w *world) { readN(t, r, 16) }, []int{16, 40, 1024, 1025, 5000, 64<<10 + 16}},
-	{"folding", func(t *testing.T, r *pool, w *world) {
+	{"mixing", func(t *testing.T, r *pool, w *world) {
 		readN(t, r, 16)
 		w.counter += ms
 		readN(t, r, 16)
 	}, []int{16, 1024, 1025, 64<<10 + 16}},
 	{"refill", func(t *testing.T, r *pool, w *world) {
-		for range 3 { // the first block of all is folded, and so the first buffer
+		for range 3 { // the first block of all is mixed, and so the first buffer
 			exhaust(t, r)
 		}
 	}, []int{16, 1024, 5000}},
-	{"refill while folding", func(t *testing.T, r *pool, w *world) {
+	{"refill while mixing", func(t *testing.T, r *pool, w *world) {
 		readN(t, r, 16)
 		w.counter += ms
 		exhaust(t, r)

@@ -2,6 +2,8 @@ package rand
 
 import (
 	"bytes"
+	"crypto/aes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -253,4 +255,176 @@ func checkState(t *testing.T, d *ctrDRBG, ref *reference) {
 func reseed(d *ctrDRBG, entropy, additional []byte) {
 	d.collect(entropy, additional)
 	d.reseed(nil)
+}
+
+// A reference is CTR_DRBG written down from SP 800-90A Rev. 1 step by step, with
+// nothing of this package and AES-256 as its only part.
+type reference struct{ key, v []byte }
+
+func newReference(entropy, nonce, perso []byte) *reference {
+	r := &reference{make([]byte, 32), make([]byte, 16)}
+	r.update(referenceDF(bytes.Join([][]byte{entropy, nonce, perso}, nil)))
+	return r
+}
+
+func referenceOf(d *ctrDRBG) *reference {
+	return &reference{bytes.Clone(d.key[:]), bytes.Clone(d.v[:])}
+}
+
+func (r *reference) reseed(entropy, additional []byte) {
+	r.update(referenceDF(bytes.Join([][]byte{entropy, additional}, nil)))
+}
+
+func (r *reference) generate(size int, additional []byte) []byte {
+	provided := make([]byte, 48)
+	if len(additional) > 0 {
+		provided = referenceDF(additional)
+		r.update(provided)
+	}
+	out := r.blocks((size + 15) / 16)[:size]
+	r.update(provided)
+	return out
+}
+
+func (r *reference) update(provided []byte) {
+	next := r.blocks(3)
+	for i := range next {
+		next[i] ^= provided[i]
+	}
+	r.key, r.v = next[:32], next[32:]
+}
+
+// blocks is n times: V = V+1, append AES(Key, V).
+func (r *reference) blocks(n int) (out []byte) {
+	for range n {
+		for i := 15; i >= 0; i-- {
+			if r.v[i]++; r.v[i] != 0 {
+				break
+			}
+		}
+		out = append(out, referenceAES(r.key, r.v)...)
+	}
+	return out
+}
+
+func referenceDF(in []byte) []byte {
+	s := binary.BigEndian.AppendUint32(nil, uint32(len(in)))
+	s = binary.BigEndian.AppendUint32(s, 48)
+	s = append(append(s, in...), 0x80)
+	for len(s)%16 != 0 {
+		s = append(s, 0)
+	}
+	k := make([]byte, 32)
+	for i := range k {
+		k[i] = byte(i)
+	}
+	var temp []byte
+	for i := uint32(0); len(temp) < 48; i++ {
+		iv := append(binary.BigEndian.AppendUint32(nil, i), make([]byte, 12)...)
+		temp = append(temp, referenceBCC(k, append(iv, s...))...)
+	}
+	k, x := temp[:32], temp[32:48]
+	var out []byte
+	for len(out) < 48 {
+		x = referenceAES(k, x)
+		out = append(out, x...)
+	}
+	return out
+}
+
+func referenceBCC(key, data []byte) []byte {
+	chain := make([]byte, 16)
+	for ; len(data) > 0; data = data[16:] {
+		for i := range chain {
+			chain[i] ^= data[i]
+		}
+		chain = referenceAES(key, chain)
+	}
+	return chain
+}
+
+func referenceAES(key, block []byte) []byte {
+	b, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	out := make([]byte, 16)
+	b.Encrypt(out, block)
+	return out
+}
+
+// FuzzGenerate: whatever the inputs, one call, the same in pieces, and the
+// reference agree.
+func FuzzGenerate(f *testing.F) {
+	f.Add([]byte("entropy"), []byte("nonce"), []byte("perso"), []byte("additional"), []byte{16, 0, 1, 255, 33})
+	f.Add([]byte{}, []byte{}, []byte{}, []byte{}, []byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, 48), []byte{}, bytes.Repeat([]byte{1}, 300), []byte{0}, []byte{15, 1, 16, 17, 200, 200, 200})
+	f.Fuzz(func(t *testing.T, entropy, nonce, perso, additional, pieces []byte) {
+		d, ref := newCTRDRBG(entropy, nonce, perso), newReference(entropy, nonce, perso)
+		if len(perso) >= blockLen {
+			copy(d.v[:], perso) // any counter, too
+			ref = referenceOf(d)
+		}
+		total := 0
+		for _, n := range pieces[:min(len(pieces), 200)] {
+			total += int(n) * 5
+		}
+		total = min(total, maxRequest)
+		whole := *d
+		inPieces := make([]byte, 0, total)
+		r := d.begin()
+		for _, n := range pieces {
+			piece := make([]byte, min(int(n)*5, total-len(inPieces)))
+			r.fill(piece)
+			inPieces = append(inPieces, piece...)
+		}
+		d.end(&r)
+		out := make([]byte, total)
+		if err := whole.generate(out, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(inPieces, out) {
+			t.Error("in pieces it is not what one call makes")
+		}
+		if *d != whole {
+			t.Error("in pieces it leaves another state than one call")
+		}
+		if want := ref.generate(total, nil); !bytes.Equal(out, want) {
+			t.Error("the output is not the reference's")
+		}
+		checkState(t, d, ref)
+		checkGenerate(t, d, ref, len(pieces)%100, additional)
+		reseed(d, nonce, additional)
+		ref.reseed(nonce, additional)
+		checkGenerate(t, d, ref, 32, nil)
+	})
+}
+
+// Whoever encrypts a block in FIPS mode gets what AES makes of it, in place too.
+func TestApprovedBlockIsAES(t *testing.T) {
+	for i := range 1000 {
+		var key [keyLen]byte
+		var block, want [blockLen]byte
+		Read(key[:])
+		Read(block[:])
+		if i%2 == 0 {
+			block = [blockLen]byte{15: 0xff} // a counter that runs over
+		}
+		plain, err := aes.NewCipher(key[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain.Encrypt(want[:], block[:])
+		from := block
+		var apart [blockLen]byte
+		b := newApprovedBlock(plain)
+		b.Encrypt(apart[:], block[:])
+		if block != from {
+			t.Fatal("the source was changed")
+		}
+		b.Encrypt(block[:], block[:])
+		if !bytes.Equal(apart[:], want[:]) || block != want {
+			t.Fatalf("%x and in place %x, want %x", apart, block, want)
+		}
+	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // The same stream and the same calls give the same bytes, whatever the sizes: no
-// folding, no clock and no bytes of the CPU are in them, on the real machine.
+// mixing, no clock and no bytes of the CPU are in them, on the real machine.
 func TestGeneratorIsDeterministic(t *testing.T) {
 	run := func(stream string) (out []byte) {
 		g, err := New(&Config{Deterministic: true, Entropy: newSource(stream), Personalization: []byte("perso"), ReseedInterval: 3})
@@ -70,7 +70,7 @@ func TestAReadUsesUpWholeBlocks(t *testing.T) {
 
 // What was handed out is not in the generator any more; and there is a new key.
 func TestOutputIsErased(t *testing.T) {
-	for name, h := range map[string]func(*countingSource) *host{"kept": quietHost, "folded": foldingHost} {
+	for name, h := range map[string]func(*countingSource) *host{"kept": quietHost, "mixed": mixingHost} {
 		for _, own := range []bool{true, false} {
 			s := newSource("s")
 			cfg := &Config{}

@@ -121,7 +121,7 @@ func TestPredictionResistanceFailsWithTheSource(t *testing.T) {
 	}
 }
 
-// An NV seed alone can not give prediction resistance, but may be told so.
+// An NV seed alone cannot give prediction resistance, but may be told so.
 func TestPredictionResistanceWithAnNVSeedOnly(t *testing.T) {
 	path := t.TempDir() + "/seed"
 	if err := CreateNVSeed(path); err != nil {

@@ -431,7 +431,7 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		len(w.at)-1, after, len(w.readings), w.points, w.excepted, w.copies, w.most, w.equal, took.Seconds())
 	if w.m.off {
 		if w.broken != w.points {
-			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that can not fail", w.broken, w.points)
+			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that cannot fail", w.broken, w.points)
 		}
 		return
 	}

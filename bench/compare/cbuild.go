@@ -21,7 +21,7 @@ var cPeers = []struct{ name, tag, header, pkg string }{
 var errSaid = errors.New("the program that measures has said what is wrong")
 
 // runWithC builds this program with the C peers that can be built here, says which
-// can not and why, and runs it.
+// cannot and why, and runs it.
 func runWithC() error {
 	var tags []string
 	cc, why := compiler()

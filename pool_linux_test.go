@@ -57,7 +57,7 @@ type lockFixture struct {
 
 func newLockFixture(f *forker) *lockFixture {
 	h := newHost()
-	h.pause = neverPaused() // or they would fold, for which memory is allocated
+	h.pause = neverPaused() // or they would mix, for which memory is allocated
 	g, err := newGenerator(&Config{}, h)
 	if err != nil {
 		f.exit(3, err.Error())
