@@ -5,6 +5,7 @@ import (
 	cryptorand "crypto/rand"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"os"
 	"sync"
 
@@ -147,4 +148,20 @@ func ExampleGeneration() {
 	first, second := pool.take(), pool.take()
 	fmt.Println(first != second, len(pool.ready))
 	// Output: true 98
+}
+
+// A cache that a clone must not share is emptied in it.
+func ExampleOnClone() {
+	stop := rand.OnClone(func(generation uint64) {
+		// Close idle connections, throw session tickets away.
+	})
+	fmt.Println(stop(), stop())
+	// Output: true false
+}
+
+func ExampleSource() {
+	r := mathrand.New(rand.Source{})
+	deck := r.Perm(52)
+	fmt.Println(len(deck))
+	// Output: 52
 }
