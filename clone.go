@@ -149,6 +149,9 @@ func (w *cloneWatch) look() *generation {
 			w.last.CompareAndSwap(nil, w.first())
 			continue
 		}
+		if g.holds() && g.pid == w.identity() {
+			return g
+		}
 		next, same := w.next(g)
 		if same {
 			return g

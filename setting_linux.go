@@ -10,6 +10,10 @@ import (
 // with more rights than its caller has (set-user-ID, file capabilities): the caller
 // must not take its protection away, nor name files for it to open.
 func setting(name string) string {
+	value := os.Getenv(name)
+	if value == "" {
+		return ""
+	}
 	const atSecure = 23 // AT_SECURE, getauxval(3)
 	auxv, _ := unix.Auxv()
 	for _, a := range auxv {
@@ -17,5 +21,5 @@ func setting(name string) string {
 			return ""
 		}
 	}
-	return os.Getenv(name)
+	return value
 }
