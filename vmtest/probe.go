@@ -110,7 +110,8 @@ func (s scenario) probed(ctx context.Context, dir, initramfs, snapshot, name str
 	if err := sleep(ctx, probeTime); err != nil {
 		return err
 	}
-	if err := v.say(ctx, ""); err != nil {
+	// Any line is Enter. This one has a word, since say waits for its echo.
+	if err := v.say(ctx, "enter"); err != nil {
 		return err
 	}
 	spans, err := v.records(ctx)
