@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A scene is a generator at some point of its life, and the length of the Read in
@@ -363,7 +364,7 @@ func newTwoCopies(t *testing.T, seed uint64, off bool) *twoCopies {
 	if c.rng.IntN(3) == 0 {
 		c.p.conf().interval = uint64(1 + c.rng.IntN(4))
 	}
-	c.jumps[0] = uint64(2+c.rng.IntN(5))*c.unit + 1 + uint64(c.rng.IntN(int(c.unit)))
+	c.jumps[0] = uint64(int(pauseTime/time.Microsecond)+c.rng.IntN(5))*c.unit + 1 + uint64(c.rng.IntN(int(c.unit)))
 	c.jumps[1] = c.jumps[0]
 	// Where the counter alone tells the copies apart, it has to differ.
 	if c.rng.IntN(2) == 0 || c.w.cpu == nil && c.sameKernel {

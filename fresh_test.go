@@ -11,7 +11,7 @@ import (
 func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 	const turn = 25
 	for _, size := range []int{16, 1024, 2000, 100_000} {
-		for _, pause := range []uint64{3 * us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
+		for _, pause := range []uint64{gTicks + us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
 			w := newWorld(0)
 			w.step, w.cpu = turn, nil
 			r := rested(t, w, pause)
@@ -26,7 +26,7 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 				others = 4 + (size+streamStep-1)/streamStep
 			}
 			turns := uint64(w.readings - readings - others)
-			if most := min(pause/64, 16*us)/turn + 3; turns > most {
+			if most := min(pause/burstShare, burstTimes*gTicks)/turn + 3; turns > most {
 				t.Errorf("Read of %d after %d us: %d turns in the burst, more than %d", size, pause/us, turns, most)
 			}
 			if turns == 0 {

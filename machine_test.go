@@ -308,6 +308,8 @@ func exhaust(t *testing.T, r *pool) {
 const (
 	us = 1_000 // ticks of a world's counter
 	ms = 1_000 * us
+
+	gTicks = uint64(pauseTime / time.Nanosecond) // G of a world of 1 GHz
 )
 
 // A machine is what clones differ in.
@@ -327,12 +329,12 @@ type machine struct {
 func ago(t uint64) uint64 { return -t }
 
 var machines = []machine{
-	{name: "instruction", pauses: [2]uint64{5 * us, 7 * us}},
-	{name: "instruction, pauses just over G", pauses: [2]uint64{2*us + 1, 2*us + 1}},
+	{name: "instruction", pauses: [2]uint64{gTicks + 3*us, gTicks + 5*us}},
+	{name: "instruction, pauses just over G", pauses: [2]uint64{gTicks + 1, gTicks + 1}},
 	{name: "instruction, kernel cloned", sameSystem: true, pauses: [2]uint64{ms, ms}},
 	{name: "no instruction", noCPU: true, pauses: [2]uint64{ms, ms}},
 	{name: "no instruction, kernel cloned", noCPU: true, sameSystem: true, pauses: [2]uint64{ms, ms + 1}},
-	{name: "no instruction, kernel cloned, short pauses", noCPU: true, sameSystem: true, pauses: [2]uint64{3 * us, 3*us + 1}},
+	{name: "no instruction, kernel cloned, short pauses", noCPU: true, sameSystem: true, pauses: [2]uint64{gTicks + us, gTicks + us + 1}},
 	{name: "instruction stuck, kernel cloned", stuck: true, sameSystem: true, pauses: [2]uint64{ms, ms + 1}},
 	{name: "counter goes back", pauses: [2]uint64{ago(1000 * ms), ago(1000 * ms)}},
 	{name: "counter goes back, no instruction, kernel cloned", noCPU: true, sameSystem: true, pauses: [2]uint64{ago(1000 * ms), ago(1001 * ms)}},
