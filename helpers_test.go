@@ -229,6 +229,8 @@ func bothKinds(t testing.TB) []randomness {
 	t.Helper()
 	own := newSource("own")
 	kinds := []randomness{generatorKind(t, "Generator with its own source", &Config{Entropy: own, Deterministic: true}, quietHost(newSource("not to be used")), own)}
+	mixing := newSource("mixing")
+	kinds = append(kinds, generatorKind(t, "Generator with its own source, mixing", &Config{Entropy: mixing}, mixingHost(newSource("machine")), mixing))
 	system := newSource("system")
 	kinds = append(kinds, generatorKind(t, "Generator on the system source", &Config{}, quietHost(system), system))
 	for _, c := range []struct {
