@@ -18,7 +18,7 @@ type bench struct {
 	clockLag time.Duration // the clock has not counted this: a hibernation
 	still    bool
 	ticks    uint64 // the counter shows multiples of this, or every tick
-	stalls   int    // so many spans of the measuring more have a stall of 200 us in them
+	stall    int    // the machine stalls for 200 us behind this look at the clock, counted down
 	trips    int    // this many readings more are trapped or interrupted: 10 us
 }
 
@@ -40,8 +40,7 @@ func (b *bench) read() uint64 {
 
 func (b *bench) clock() time.Time {
 	b.elapsed += b.look
-	if b.stalls > 0 {
-		b.stalls--
+	if b.stall--; b.stall == 0 {
 		defer func() { b.elapsed += 200 * time.Microsecond }()
 	}
 	t := b.elapsed - b.clockLag
@@ -264,17 +263,17 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 
 // One stall of the machine while the rate is measured, beside a clock that missed 2.9 s.
 func TestAStallDoesNotWidenG(t *testing.T) {
-	for stalls := range 4 {
+	for stall := range 40 {
 		b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
 		p := b.detector()
 		b.elapsed += 3 * time.Second
 		b.clockLag = 2900 * time.Millisecond
-		b.stalls = stalls
+		b.stall = stall
 		for try := 0; try < 100 && p.usable() == nil; try++ {
 			b.elapsed += 777 * time.Microsecond
 		}
 		if l := p.usable(); l == nil || float64(l.g) > 2.55*float64(gTicks) {
-			t.Errorf("%d stalls: %+v, want a G of 5,000 ticks", stalls, l)
+			t.Errorf("a stall behind look %d: %+v, want a G of 5,000 ticks", stall, l)
 		}
 	}
 }
