@@ -12,7 +12,7 @@ import (
 // A Protection is one of the ways in which a clone of this process or machine is
 // noticed, as it stands here.
 type Protection struct {
-	Name   string // "fork", "pause", "random instruction", or the name of a clone signal
+	Name   string // "fork", "pause", "random instruction", "secrets", or the name of a clone signal
 	Active bool
 	Detail string // what is used and what it says, or why it is not
 	Mend   string // what to do about it; "" where nothing is to be done
@@ -28,7 +28,7 @@ func Inspect(loop time.Duration) []Protection {
 	for _, sig := range now.signals {
 		report = append(report, sig.inspect())
 	}
-	return append(report, h.inspectRandom())
+	return append(report, h.inspectRandom(), inspectSlab(now))
 }
 
 func (h *host) inspectFork(g *generation) Protection {

@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -75,6 +76,7 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 		s.buffer.takeShort(&room, len(b))
 		ok := sh.clones.still(s.generation)
 		s.lock.unlock()
+		runtime.KeepAlive(s)
 		if ok {
 			copy(b, room[:])
 		}
