@@ -77,7 +77,7 @@ func TestCloseBesideReads(t *testing.T) {
 		for i := range 4 {
 			wg.Go(func() {
 				b := make([]byte, []int{16, 40, 1000, 5000}[i])
-				for {
+				for range 100_000 { // far more than there is time for
 					clear(b)
 					was := closed.Load()
 					n, err := g.Read(b)
