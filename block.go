@@ -6,9 +6,8 @@ import (
 	"crypto/fips140"
 )
 
-// newAES expands an AES-256 key to encrypt single blocks with. The expanded key is garbage
-// that the runtime overwrites when it uses the memory again; crypto/aes has no way to
-// wipe it.
+// newAES expands an AES-256 key to encrypt single blocks with. Whoever has used it up calls
+// wipeCipher.
 func newAES(key []byte) cipher.Block { return forBlocks(expandAES(key)) }
 
 // forBlocks returns b, or in FIPS mode another for the use of one goroutine at a time.
@@ -20,7 +19,12 @@ func forBlocks(b cipher.Block) cipher.Block {
 }
 
 // newCTR expands an AES-256 key for a stream.
-func newCTR(key, iv []byte) cipher.Stream { return cipher.NewCTR(expandAES(key), iv) }
+func newCTR(key, iv []byte) cipher.Stream {
+	b := expandAES(key)
+	stream := cipher.NewCTR(b, iv) // has a copy of b, where b can be wiped
+	wipeCipher(b)
+	return stream
+}
 
 func expandAES(key []byte) cipher.Block {
 	b, err := aes.NewCipher(key)

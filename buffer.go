@@ -73,6 +73,9 @@ func (b *buffer) erase() {
 	clear(b.key[:])
 	clear(b.salt[:])
 	b.pos, b.erased = bufferLen, bufferLen
+	if b.cipher != nil {
+		wipeCipher(b.cipher)
+	}
 	b.mixing, b.cipher = false, nil
 }
 

@@ -48,6 +48,7 @@ func (f *derivation) derive(out *[seedLen]byte, input ...[]byte) {
 		k.Encrypt(x[:], x[:])
 		copy(out[i:], x[:])
 	}
+	wipeCipher(k)
 	*f = derivation{}
 }
 

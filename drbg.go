@@ -72,6 +72,7 @@ func (d *ctrDRBG) absorb(late []byte) {
 	saved := d.seed
 	d.update()
 	d.seed = saved // goes in once more at the end of the request
+	clear(saved[:])
 }
 
 // generate is CTR_DRBG_Generate_algorithm, section 10.2.1.5.2. It fills out, or
@@ -101,11 +102,14 @@ type request struct {
 }
 
 // begin starts a request. Until end the state is still the old one, so whoever does not
-// come to end must not use it again.
+// come to end must not use it again, and wipes the request.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
 	return request{stream: newCTR(d.key[:], d.v[:])}
 }
+
+// wipe clears the stream of a request that is over.
+func (r *request) wipe() bool { return wipeCipher(r.stream) }
 
 // fill takes the next bytes of the request, at most maxRequest in all.
 func (r *request) fill(out []byte) {
@@ -128,6 +132,7 @@ func (d *ctrDRBG) end(r *request) {
 	}
 	// CTR_DRBG_Update, 10.2.1.2, whose blocks follow those of the output.
 	r.stream.XORKeyStream(d.seed[:], d.seed[:])
+	r.wipe()
 	d.take()
 	d.reseedCounter++
 }
@@ -140,6 +145,7 @@ func (d *ctrDRBG) update() {
 		b.Encrypt(d.df.block[:], d.v[:])
 		subtle.XORBytes(d.seed[i:], d.seed[i:], d.df.block[:])
 	}
+	wipeCipher(b)
 	clear(d.df.block[:])
 	d.take()
 }
@@ -149,6 +155,8 @@ func (d *ctrDRBG) take() {
 	copy(d.key[:], d.seed[:])
 	copy(d.v[:], d.seed[keyLen:])
 	clear(d.seed[:])
+	var room [256]byte
+	scrubRegisters(room[:])
 }
 
 // wipe is CTR_DRBG_Uninstantiate, section 9.4.

@@ -8,6 +8,7 @@ import "sync/atomic"
 type epoch struct {
 	id      uint64        // starts at 1
 	resist  bool          // prediction resistance
+	closed  bool          // no more Reads, whatever else is asked for
 	chained bool          // something is in the chain
 	chain   [seedLen]byte // all personalizations of Reseed; for the default Reader also the entropy drawn with them
 }
@@ -15,11 +16,14 @@ type epoch struct {
 // chainOn returns the epoch after e, whose chain is derived from e's chain and the
 // inputs.
 func (e *epoch) chainOn(input ...[]byte) *epoch {
-	next := &epoch{id: e.id + 1, resist: e.resist, chained: true}
+	next := &epoch{id: e.id + 1, resist: e.resist, closed: e.closed, chained: true}
 	df := new(derivation)
 	df.derive(&next.chain, append([][]byte{e.chain[:]}, input...)...)
 	return next
 }
+
+// ended returns the epoch after e, which is the last. Its chain is dropped.
+func (e *epoch) ended() *epoch { return &epoch{id: e.id + 1, closed: true} }
 
 // depleted returns the epoch after e, in which nothing else is asked for.
 func (e *epoch) depleted() *epoch {

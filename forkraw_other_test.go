@@ -4,3 +4,6 @@ package rand
 
 // forkHelper: raw forks are tested on Linux only.
 func forkHelper() {}
+
+// secretsHelper: memory is looked at on Linux only.
+func secretsHelper() {}

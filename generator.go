@@ -3,13 +3,18 @@ package rand
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io/fs"
 )
 
 // A Generator is one CTR_DRBG of its own. Its methods are safe for concurrent use; they
 // take turns. Make one with [New].
 type Generator struct{ pool pool }
 
-var errNoGenerator = errors.New("clonerand: Generator not made by New")
+var (
+	errNoGenerator = errors.New("clonerand: Generator not made by New")
+	errClosed      = fmt.Errorf("clonerand: Generator: %w: make another with New", fs.ErrClosed)
+)
 
 // New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
 // fails with [ErrEntropy] when the source does, and then there is no generator. Other
@@ -51,7 +56,7 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 }
 
 // Read fills b. It returns len(b) and no error, or 0 and the error of a reseed that was
-// due and failed: [ErrEntropy] or [ErrCloned]. b is then cleared, and the next Read tries
+// due and failed, [ErrEntropy] or [ErrCloned], or of [Generator.Close]. b is then cleared, and the next Read tries
 // again. If the operating system's generator fails after the first seeding the program
 // crashes, as with crypto/rand.
 func (g *Generator) Read(b []byte) (n int, err error) {
@@ -73,4 +78,22 @@ func (g *Generator) Uint64() uint64 {
 		fatal("clonerand: Uint64: " + err.Error())
 	}
 	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Close wipes the secrets of the generator and ends it. Reads and Reseeds that start after
+// it has returned fail with an error that is [fs.ErrClosed]. Those that are under way
+// end first: Close waits for them. To close it again is no error. What an Entropy keeps,
+// and an [NVSeed], are left as they are.
+//
+// Nobody has to call it: a generator that is unreachable is wiped after the next
+// collection, too, where [Inspect] says that its secrets lie in pages of their own.
+func (g *Generator) Close() error {
+	if g.pool.shards.Load() == nil {
+		return errNoGenerator
+	}
+	replaceEpoch(&g.pool.epoch, (*epoch).ended)
+	s := g.pool.acquire(0)
+	defer s.release()
+	s.wipe()
+	return nil
 }

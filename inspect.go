@@ -12,7 +12,7 @@ import (
 // A Protection is one of the ways in which a clone of this process or machine is
 // noticed, as it stands here.
 type Protection struct {
-	Name   string // "fork", "pause", "random instruction", "standard library", or the name of a clone signal
+	Name   string // "fork", "pause", "random instruction", "secrets", "standard library", or the name of a clone signal
 	Active bool
 	Detail string // what is used and what it says, or why it is not
 	Mend   string // what to do about it; "" where nothing is to be done
@@ -28,7 +28,7 @@ func Inspect(loop time.Duration) []Protection {
 	for _, sig := range now.signals {
 		report = append(report, sig.inspect())
 	}
-	return append(report, h.inspectRandom(), inspectStd())
+	return append(report, h.inspectRandom(), inspectSecrets(now), inspectStd())
 }
 
 func (h *host) inspectFork(g *generation) Protection {
@@ -99,6 +99,16 @@ func (h *host) inspectRandom() Protection {
 		p.Detail = cpuRandomName + " gives no usable numbers"
 	}
 	p.Mend = "after a clone the kernel's generator may repeat until it has reseeded; a signal or a hook tells it"
+	return p
+}
+
+// inspectSecrets reports where secrets are, and whether those of crypto/aes are wiped.
+func inspectSecrets(g *generation) Protection {
+	p := inspectSlab(g)
+	if !wipesCiphers() {
+		p.Active = false
+		p.Detail += "; expanded keys are left on the heap: crypto/aes has a layout that is not known"
+	}
 	return p
 }
 

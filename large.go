@@ -42,13 +42,15 @@ func (s *state) request(b []byte, step int) (done int) {
 	g := s.generation
 	s.generation = nil
 	ended := false
+	var r request
 	defer func() {
 		if !ended {
+			r.wipe()
 			s.drbg.wipe()
 			s.seeded = nil
 		}
 	}()
-	r := s.drbg.begin()
+	r = s.drbg.begin()
 	for done < len(b) {
 		part := b[done:min(done+step, len(b))]
 		r.fill(part)

@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -75,6 +76,7 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 		s.buffer.takeShort(&room, len(b))
 		ok := sh.clones.still(s.generation)
 		s.lock.unlock()
+		runtime.KeepAlive(s)
 		if ok {
 			copy(b, room[:])
 		}
@@ -101,7 +103,12 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 		done = true            // that Read clears b itself
 		return p.read(b, must) // by a state of these forks; this one is locked until then
 	}
-	if err := s.read(b, p.epoch.Load(), now); err != nil {
+	e := p.epoch.Load()
+	if e.closed {
+		s.wipe()
+		return 0, errClosed
+	}
+	if err := s.read(b, e, now); err != nil {
 		if must {
 			crash(err)
 		}

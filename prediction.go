@@ -29,6 +29,9 @@ func (g *Generator) SetPredictionResistance(enabled bool) error {
 	if enabled && sh.conf.nv != nil {
 		return errNVResistance
 	}
+	if g.pool.epoch.Load().closed {
+		return errClosed
+	}
 	g.pool.resist(enabled)
 	return nil
 }

@@ -36,7 +36,7 @@ const minUnique = 16
 //
 // After a clone signal, a generator whose only source is an NV seed needs a perso
 // of 16 bytes or more that no other clone has. With less Reseed returns
-// [ErrCloned].
+// [ErrCloned]. After [Generator.Close] it fails, too.
 func (g *Generator) Reseed(perso []byte) error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator
@@ -44,9 +44,13 @@ func (g *Generator) Reseed(perso []byte) error {
 	s := g.pool.acquire(0)
 	defer s.release()
 	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) })
+	e := g.pool.epoch.Load()
+	if e.closed {
+		return errClosed
+	}
 	if len(perso) >= minUnique {
 		s.conf.accept()
 	}
 	s.begin(0)
-	return s.seed(g.pool.epoch.Load(), true)
+	return s.seed(e, true)
 }

@@ -27,13 +27,17 @@ func (s *state) seed(e *epoch, strict bool) error {
 	defer clear(s.late[:])
 	extra, random := s.extraInput(room[:0], e, first, event)
 	s.generation = nil
+	s.whole = true
 	if err := s.conf.draw(s.in[:], extra, strict); err != nil {
 		return err
 	}
-	if first {
+	switch {
+	case first:
 		s.drbg.wipe()
 		s.drbg.collect(s.in[:], s.conf.perso, extra)
-	} else {
+	case s.seeded.forks != g.forks:
+		s.drbg.collect(s.in[:], s.conf.perso, extra) // the kernel may have wiped the state
+	default:
 		s.drbg.collect(s.in[:], extra)
 	}
 	s.erase()

@@ -1,5 +1,7 @@
 package rand
 
+import "runtime"
+
 const (
 	maxShort = 2 * blockLen // a Read of up to this, a key or a UUID, takes no defer
 	maxSmall = 1024         // a longer Read has requests of its own
@@ -13,7 +15,14 @@ type secrets struct {
 	kept kept
 	in   [entropyLen]byte // entropy on its way into the state
 	late [blockLen]byte   // the same, of mixFresh
+
+	// whole is set when a seeding begins. Where the kernel wipes this memory it goes, too.
+	// So even a fork that no detector sees does not make a generator of zeros.
+	whole bool
 }
+
+// protect is switched off by tests alone, which show that they would notice.
+var protect = struct{ slab, wipe bool }{true, true}
 
 // A state is one DRBG, the output that is kept of it, and what is known about how long
 // both are this instance's alone. Its methods are called with its lock held.
@@ -49,11 +58,17 @@ type state struct {
 	tries      int // left in this Read
 	followUp   followUp
 
+	// Memory that is given back when the state is unreachable. So whoever uses secrets
+	// keeps the state alive until then: each use ends with unlock, or with KeepAlive.
 	*secrets
 }
 
 func newState(c *config, forks uint64) *state {
-	s := &state{conf: c, host: c.host, forks: forks, secrets: new(secrets)}
+	memory, mapped := takeSecrets(c.host.clones.last.Load(), forks)
+	s := &state{conf: c, host: c.host, forks: forks, secrets: memory}
+	if mapped {
+		runtime.AddCleanup(s, giveSecrets, memory)
+	}
 	s.window.shut()
 	s.buffer.kept = &s.secrets.kept
 	s.buffer.erase()
@@ -74,6 +89,7 @@ func (s *state) serves(n int, e *epoch, now uint64) bool {
 func (s *state) release() {
 	s.buffer.eraseTaken()
 	s.lock.unlock()
+	runtime.KeepAlive(s)
 }
 
 // wipe leaves a state that nobody uses any more.
@@ -81,6 +97,7 @@ func (s *state) wipe() {
 	*s.secrets = secrets{}
 	s.generation = nil
 	s.buffer.erase()
+	runtime.KeepAlive(s)
 }
 
 // hand copies kept output to b on the fast path and gives the lock back. It reports
@@ -91,6 +108,7 @@ func (s *state) hand(b []byte) bool {
 		clear(out)
 		s.buffer.erased = s.buffer.pos
 		s.lock.unlock()
+		runtime.KeepAlive(s)
 	}()
 	copy(b, out)
 	if s.host.clones.still(s.generation) {
@@ -123,7 +141,7 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 			s.erase()
 		}
 		// The process ID is looked at here, too, where no page is trusted.
-		if made && s.host.clones.current() == under {
+		if made && s.host.clones.current() == under && s.whole {
 			return nil
 		}
 		if s.tries--; s.tries <= 0 {
@@ -160,7 +178,7 @@ func (s *state) begin(now uint64) {
 
 // prepare seeds the state if it is not seeded for this instance and this epoch.
 func (s *state) prepare(e *epoch) error {
-	if s.generation == nil || s.generation != s.host.clones.current() || s.epoch.id != e.id || s.followUp.due() {
+	if s.generation == nil || !s.whole || s.generation != s.host.clones.current() || s.epoch.id != e.id || s.followUp.due() {
 		return s.seed(e, s.seeded == nil)
 	}
 	s.epoch = e

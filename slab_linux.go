@@ -1,0 +1,194 @@
+package rand
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	slabSlots = 8   // in a chunk: 36 KiB, so that one fits under a limit of 64 KiB, the default before Linux 5.16
+	slabMax   = 128 // chunks: states for 512 CPUs, or 1,024 Generators
+	slotLen   = (unsafe.Sizeof(secrets{}) + 63) &^ 63
+)
+
+// slab is memory for secrets that the kernel gives to a forked child as zeros
+// (MADV_WIPEONFORK, Linux 4.14), leaves out of core dumps, and does not swap where
+// RLIMIT_MEMLOCK allows that. It lies outside of Go's heap, and is never unmapped.
+//
+// It hides secrets. A Read that a fork cuts in two makes its bytes of zeros in the child.
+// It is the generation, read after they were made, that discards them.
+//
+// There is no lock that a fork could leave behind held.
+var slab struct {
+	chunks [slabMax]atomic.Pointer[chunk]
+	why    atomic.Pointer[string] // why the last secrets that went to ordinary memory did
+}
+
+// A chunk is a mapping of slabSlots slots.
+type chunk struct {
+	memory []byte
+	used   atomic.Uint32 // a bit for each slot
+
+	// locked is the number of forks that it was last locked at, plus one. A child has
+	// to lock it again.
+	locked  atomic.Uint64
+	lockWhy atomic.Pointer[string] // why it is not locked
+}
+
+// takeSecrets returns memory for a state, all zeros. Where that is mapped somebody has to
+// call giveSecrets when nobody uses it any more. It is ordinary memory where no page
+// shows a fork: then the wipe would come unseen.
+func takeSecrets(g *generation, forks uint64) (s *secrets, mapped bool) {
+	if !protect.slab {
+		return new(secrets), false
+	}
+	if g == nil || g.page == nil || g.pageWhy != "" {
+		why := "no page shows a fork"
+		if g != nil {
+			why += ": " + g.pageWhy
+		}
+		slab.why.Store(&why)
+		return new(secrets), false
+	}
+	for i := range slab.chunks {
+		c := slab.chunks[i].Load()
+		if c == nil {
+			made, why := newChunk()
+			if made == nil {
+				slab.why.Store(&why)
+				return new(secrets), false
+			}
+			if slab.chunks[i].CompareAndSwap(nil, made) {
+				c = made
+			} else {
+				unix.Munmap(made.memory)
+				c = slab.chunks[i].Load()
+			}
+		}
+		if n, ok := c.take(); ok {
+			c.lock(forks)
+			return c.slot(n), true
+		}
+	}
+	why := fmt.Sprintf("more than %d generators at a time", slabMax*slabSlots)
+	slab.why.Store(&why)
+	return new(secrets), false
+}
+
+// giveSecrets wipes what takeSecrets has mapped, and gives it back.
+func giveSecrets(s *secrets) {
+	*s = secrets{}
+	at := uintptr(unsafe.Pointer(s))
+	for i := range slab.chunks {
+		c := slab.chunks[i].Load()
+		if c == nil {
+			return
+		}
+		if off := at - uintptr(unsafe.Pointer(&c.memory[0])); off < uintptr(len(c.memory)) {
+			c.used.And(^(uint32(1) << (off / slotLen)))
+			return
+		}
+	}
+}
+
+// newChunk maps a chunk, or says why that cannot be.
+func newChunk() (c *chunk, why string) {
+	page := unix.Getpagesize()
+	size := (slabSlots*int(slotLen) + page - 1) / page * page
+	p, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, "mmap: " + err.Error()
+	}
+	if unix.Madvise(p, -1) == nil {
+		why = "madvise accepts anything here (user-mode emulation)"
+	} else if err := unix.Madvise(p, unix.MADV_WIPEONFORK); err != nil {
+		why = "madvise MADV_WIPEONFORK (Linux 4.14): " + err.Error()
+	} else if err := unix.Madvise(p, unix.MADV_DONTDUMP); err != nil {
+		why = "madvise MADV_DONTDUMP: " + err.Error()
+	}
+	if why != "" {
+		unix.Munmap(p)
+		return nil, why
+	}
+	return &chunk{memory: p}, ""
+}
+
+// slot is sound: the mapping stays for ever, is page-aligned and has room for slabSlots
+// times slotLen, which is a multiple of any alignment; and secrets has no pointers that the
+// collector would have to find.
+func (c *chunk) slot(n int) *secrets { return (*secrets)(unsafe.Pointer(&c.memory[n*int(slotLen)])) }
+
+// take marks a free slot as used.
+func (c *chunk) take() (n int, ok bool) {
+	for {
+		used := c.used.Load()
+		n := bits.TrailingZeros32(^used)
+		if n >= slabSlots {
+			return 0, false
+		}
+		if c.used.CompareAndSwap(used, used|1<<n) {
+			return n, true
+		}
+	}
+}
+
+// lock keeps the chunk in memory, if it may. Where it may not the rest of the protection
+// stays. A child inherits no locks.
+func (c *chunk) lock(forks uint64) {
+	if c.locked.Load() == forks+1 {
+		return
+	}
+	c.lockWhy.Store(nil)
+	if err := unix.Mlock(c.memory); err != nil {
+		why := err.Error()
+		c.lockWhy.Store(&why)
+	}
+	c.locked.Store(forks + 1)
+}
+
+// inspectSlab reports where the secrets of the process are.
+func inspectSlab(g *generation) Protection {
+	p := Protection{Name: "secrets"}
+	if slab.chunks[0].Load() == nil { // nothing was read yet
+		if s, mapped := takeSecrets(g, g.forks); mapped {
+			giveSecrets(s)
+		}
+	}
+	chunks, unlocked, lockWhy := 0, 0, ""
+	for i := range slab.chunks {
+		c := slab.chunks[i].Load()
+		if c == nil {
+			break
+		}
+		chunks++
+		if why := c.lockWhy.Load(); why != nil {
+			unlocked, lockWhy = unlocked+1, *why
+		}
+	}
+	if chunks == 0 {
+		p.Detail = "in ordinary memory: "
+		if why := slab.why.Load(); why != nil {
+			p.Detail += *why
+		}
+		p.Mend = "switch core dumps off (ulimit -c 0), and encrypt swap"
+		return p
+	}
+	p.Active = true
+	p.Detail = "in pages that are wiped on fork and left out of core dumps"
+	if unlocked == 0 {
+		p.Detail += ", and locked"
+	} else {
+		p.Detail += ", but not all are locked: mlock: " + lockWhy
+		p.Mend = "raise the limit (ulimit -l), or encrypt swap"
+	}
+	if why := slab.why.Load(); why != nil {
+		p.Active = false
+		p.Detail += "; some in ordinary memory: " + *why
+		p.Mend = "switch core dumps off (ulimit -c 0), and encrypt swap"
+	}
+	return p
+}

@@ -1,0 +1,196 @@
+package rand
+
+import (
+	"io"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// slabUsed counts the slots that are taken.
+func slabUsed() (n int) {
+	for i := range slab.chunks {
+		if c := slab.chunks[i].Load(); c != nil {
+			for used := c.used.Load(); used != 0; used &= used - 1 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// inSlab reports whether s is in mapped memory.
+func inSlab(s *secrets) bool {
+	for i := range slab.chunks {
+		if c := slab.chunks[i].Load(); c != nil {
+			if uintptr(unsafe.Pointer(s))-uintptr(unsafe.Pointer(&c.memory[0])) < uintptr(len(c.memory)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func needsSlab(t *testing.T) {
+	t.Helper()
+	if g := thisHost().clones.current(); g.page == nil || g.pageWhy != "" {
+		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy)
+	}
+}
+
+// Of 100,000 Generators that nobody keeps each gives its slot back wiped, and those that are
+// kept do not lose theirs.
+func TestSlotsAreGivenBack(t *testing.T) {
+	needsSlab(t)
+	n := 100_000
+	if testing.Short() || raceEnabled {
+		n = 5_000
+	}
+	kept := make([]*Generator, 8)
+	for i := range kept {
+		kept[i], _ = New(nil)
+		kept[i].Read(make([]byte, 16))
+	}
+	before := slabUsed()
+	mapped := 0
+	for range n {
+		g, err := New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Read(make([]byte, 16))
+		if inSlab(g.state().secrets) {
+			mapped++
+		} else {
+			runtime.GC() // the slab is full of garbage
+		}
+	}
+	if mapped < n/2 {
+		t.Errorf("%d of %d Generators were in the slab, want most", mapped, n)
+	}
+	for deadline := time.Now().Add(10 * time.Second); slabUsed() > before; time.Sleep(time.Millisecond) {
+		if runtime.GC(); time.Now().After(deadline) {
+			t.Fatalf("%d slots are taken after %d Generators, %d before", slabUsed(), n, before)
+		}
+	}
+	for i := range slab.chunks {
+		c := slab.chunks[i].Load()
+		for k := 0; c != nil && k < slabSlots; k++ {
+			if c.used.Load()&(1<<k) == 0 && *c.slot(k) != (secrets{}) {
+				t.Errorf("chunk %d: slot %d was given back with something in it", i, k)
+			}
+		}
+	}
+	for i, g := range kept {
+		if s := g.state(); !s.whole || s.drbg.key == [keyLen]byte{} {
+			t.Errorf("Generator %d is in use, and was wiped", i)
+		}
+	}
+	runtime.KeepAlive(kept)
+}
+
+// A Generator that nobody keeps but its own Read is not taken from under it, although the
+// collector runs while its Entropy blocks.
+func TestCollectionsInTheMiddleOfARead(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			seedings := 0
+			src := newSource("s")
+			g, err := newGenerator(&Config{Deterministic: true, Entropy: readerFunc(func(b []byte) (int, error) {
+				if seedings++; seedings > 1 {
+					for range 3 {
+						runtime.GC()
+						time.Sleep(time.Millisecond)
+					}
+				}
+				return src.Read(b)
+			})}, thisHost())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			g.Deplete()
+			b := make([]byte, 5000)
+			g.Read(b) // its last use
+			like, err := newGenerator(&Config{Deterministic: true, Entropy: newSource("s")}, thisHost())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			like.Deplete()
+			want := make([]byte, len(b))
+			like.Read(want)
+			if string(b) != string(want) {
+				t.Error("a Generator was wiped in the middle of its Read")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Where there is no room in the slab, or no locked memory, or no mapping at all, Reads are
+// as good, and Inspect says what is missing.
+func TestNoSlab(t *testing.T) {
+	needsSlab(t)
+	g := thisHost().clones.current()
+	was := slab.why.Swap(nil)
+	defer slab.why.Store(was)
+	if p := inspectSlab(g); !p.Active {
+		t.Errorf("with a slab Inspect says %+v", p)
+	}
+	// Full.
+	var taken []*secrets
+	for {
+		s, mapped := takeSecrets(g, g.forks)
+		if !mapped {
+			break
+		}
+		taken = append(taken, s)
+	}
+	gen, err := New(nil)
+	if err != nil || inSlab(gen.state().secrets) {
+		t.Errorf("a slab that is full: %v, in the slab: %v", err, inSlab(gen.state().secrets))
+	}
+	if _, err := io.ReadFull(gen, make([]byte, 5000)); err != nil {
+		t.Error(err)
+	}
+	for _, s := range taken {
+		giveSecrets(s)
+	}
+	if p := inspectSlab(g); p.Active || p.Mend == "" {
+		t.Errorf("after it was full Inspect says %+v", p)
+	}
+}
+
+// TestSlabRefused is what a limit on locked memory, and one on all memory, leave of it.
+func TestSlabRefused(t *testing.T) {
+	needsSlab(t)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &was); err != nil {
+		t.Fatal(err)
+	}
+	c, why := newChunk()
+	if c == nil {
+		t.Fatal(why)
+	}
+	defer unix.Munmap(c.memory)
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 0, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &was)
+	c.lock(0)
+	switch refused := c.lockWhy.Load() != nil; {
+	case !refused && unix.Geteuid() == 0:
+		t.Log("root may lock memory whatever the limit says")
+	case !refused:
+		t.Error("memory was locked over the limit")
+	}
+	if n, ok := c.take(); !ok || *c.slot(n) != (secrets{}) {
+		t.Error("a chunk that is not locked has no slots")
+	}
+}
