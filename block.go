@@ -18,14 +18,7 @@ func forBlocks(b cipher.Block) cipher.Block {
 	return b
 }
 
-// newCTR expands an AES-256 key for a stream.
-func newCTR(key, iv []byte) cipher.Stream {
-	b := expandAES(key)
-	stream := cipher.NewCTR(b, iv) // has a copy of b, where b can be wiped
-	wipeCipher(b)
-	return stream
-}
-
+// expandAES expands an AES-256 key for a stream. Whoever has used it up calls wipeCipher.
 func expandAES(key []byte) cipher.Block {
 	b, err := aes.NewCipher(key)
 	if err != nil {

@@ -105,7 +105,10 @@ type request struct {
 // come to end must not use it again, and wipes the request.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
-	return request{stream: newCTR(d.key[:], d.v[:])}
+	b := expandAES(d.key[:])
+	r := request{stream: cipher.NewCTR(b, d.v[:])} // has a copy of b, where b can be wiped
+	wipeCipher(b)
+	return r
 }
 
 // wipe clears the stream of a request that is over.
