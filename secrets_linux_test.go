@@ -41,6 +41,10 @@ func secretsHelper() {
 	dieWithParent()
 	protect.slab, protect.wipe = off != "slab", off != "wipe"
 	debug.SetGCPercent(-1) // the collector would clear some of what is looked for
+	if role == "looks" {
+		forkAtLooks()
+		os.Exit(0)
+	}
 	g, err := New(secretsConfig(role))
 	orPanic(err)
 	s := g.state()
