@@ -364,7 +364,7 @@ func TestGarbage(t *testing.T) {
 
 	// A counter that shows a pause before every look.
 	h := newHost()
-	h.pause = (&fakeCounter{step: 1}).detector()
+	h.pause = (&fakeCounter{step: 100}).detector() // a burst needs few turns of it
 	lim := &pauseLimits{rate: 1e9, g: 1}
 	lim.allowance.Store(1 << 60)
 	h.pause.limits.Store(lim)
