@@ -26,7 +26,7 @@ const (
 	// So many instructions, at the most, follow a Read's last reading: they erase and return.
 	// In a large one and in the last resort they also encrypt a few blocks.
 	stepAfterSmall = 400
-	stepAfterLarge = 800
+	stepAfterLarge = 1600
 
 	// A copy of a small Read takes so many readings more than the Read, at the most, where
 	// there is a random instruction: it draws once.

@@ -14,6 +14,7 @@ var stepTimed = (*pauseDetector).widen
 
 // newStepHost is a machine on which nothing tells of a clone but the counter.
 func newStepHost(m *stepMachine, measured bool) *host {
+	wipesCiphers() // looks at types, once in a process
 	h := newHost()
 	h.clones = noDetectors()
 	stream := streamInMemory() // goes on alike in both copies

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -34,6 +35,9 @@ func Copy(root, dir string) error {
 	return install(root, dir, 0o755, copyFile, files)
 }
 
+// making is held by the goroutine that makes a tree.
+var making sync.Mutex
+
 // Cached returns the patched tree for a GOROOT. It lies in cache, a folder that must be
 // this user's alone, under a name that says which version of Go it is and
 // changes with each file of it. What was not asked for in a month is removed.
@@ -56,6 +60,8 @@ func Cached(root, version, cache string) (tree string, err error) {
 	if usable(tree, files) {
 		return tree, nil
 	}
+	making.Lock() // a lock on a file keeps other processes out, and not other goroutines
+	defer making.Unlock()
 	unlock, err := lock(filepath.Join(cache, "lock"))
 	if err != nil {
 		return "", err
