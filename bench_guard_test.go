@@ -358,8 +358,9 @@ func TestGarbage(t *testing.T) {
 	var block cipher.Block
 	var stream cipher.Stream
 	key := testing.AllocsPerRun(100, func() { block = newAES(zeros[:keyLen]) })
-	request := key + testing.AllocsPerRun(100, func() { stream = cipher.NewCTR(block, zeros[:blockLen]) })
+	request := testing.AllocsPerRun(100, func() { stream = cipher.NewCTR(expandAES(zeros[:keyLen]), zeros[:blockLen]) })
 	runtime.KeepAlive(stream)
+	runtime.KeepAlive(block)
 	seeding := 2 * key // of the derivation function, and of the update
 
 	// A counter that shows a pause before every look.
