@@ -252,7 +252,8 @@ func costOfCloneCheck() float64 {
 func costOfPauseCheck() float64 {
 	h := *thisHost()
 	h.pause = neverPaused()
-	h.pause.read = func() uint64 { return 1 }
+	ticks := uint64(0)
+	h.pause.read = func() uint64 { ticks++; return ticks }
 	still := newReaderOn(&h)
 	live := newReaderOn(thisHost())
 	b := make([]byte, 16)

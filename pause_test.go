@@ -246,8 +246,15 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 	}
 	ticks, took := p.nowFenced()-first, time.Since(start)
 	l := p.usable()
+	for try := 0; l == nil && try < maxMeasures; try++ {
+		time.Sleep(20 * minMeasure)
+		l = p.usable()
+	}
+	if l == nil && os.Getenv(emulatorEnv) != "" {
+		t.Skipf("not usable in emulation: %+v", p.limits.Load())
+	}
 	if l == nil {
-		t.Fatalf("not usable here: %s", p.limits.Load().why)
+		t.Fatalf("not usable here: %+v", p.limits.Load())
 	}
 	// The machine may do anything else in between the two readings, but mostly does not.
 	if rate := float64(ticks) / took.Seconds(); float64(l.rate) > 1.3*rate || float64(l.rate) < rate/1.3 {

@@ -149,7 +149,13 @@ func fill(root, tree string, put func(old, new string, info fs.FileInfo) error, 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	own[goEnv] = append(env, "\n# Added by clonerand: other toolchains are not patched.\nGOTOOLCHAIN=local\n"...)
+	var settings []byte // but for the one that is set below: Go 1.26 takes the last of two, and 1.27 the first
+	for line := range bytes.Lines(env) {
+		if !bytes.HasPrefix(line, []byte("GOTOOLCHAIN=")) {
+			settings = append(settings, line...)
+		}
+	}
+	own[goEnv] = append(settings, "\n# Added by clonerand: other toolchains are not patched.\nGOTOOLCHAIN=local\n"...)
 
 	err = walk(root, func(name string, info fs.FileInfo) error {
 		from, to := filepath.Join(root, name), filepath.Join(tree, name)
