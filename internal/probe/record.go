@@ -222,7 +222,7 @@ func (l *Log) least() int {
 
 func (l *Log) chunk(i int) []byte { return l.chunks[i*l.spec.chunkSize():][:l.spec.chunkSize()] }
 
-func word(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i*8:]) }
+func word(b []byte, i int) uint64 { return binary.NativeEndian.Uint64(b[i*8:]) }
 
 // store is one aligned store: a snapshot between two instructions holds the old word or the new,
 // and the words in the order in which they were written.
