@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // readerFunc is an io.Reader that is a function.
@@ -301,4 +302,18 @@ func skipEmulated(t testing.TB, why string) {
 	if os.Getenv(emulatorEnv) != "" {
 		t.Skip("user-mode emulation:", why)
 	}
+}
+
+// decided waits until it is known whether the counter is usable, and returns why not.
+func (p *pauseDetector) decided() (l *pauseLimits, why string) {
+	for range maxMeasures + 1 {
+		if l := p.usable(); l != nil {
+			return l, ""
+		}
+		if l := p.limits.Load(); l != nil && l.why != "" {
+			return nil, l.why
+		}
+		time.Sleep(20 * minMeasure)
+	}
+	return nil, "it is not measured"
 }

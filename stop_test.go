@@ -50,7 +50,9 @@ func TestEveryStopIsNoticed(t *testing.T) {
 		}
 		return lines.Text()
 	}
-	if line := next(); line != "reading" {
+	if line := next(); line != "reading" && os.Getenv(emulatorEnv) != "" {
+		t.Skip(line)
+	} else if line != "reading" {
 		t.Fatal(line)
 	}
 	go func() {
@@ -114,8 +116,8 @@ func readUntilKilled(t *testing.T) {
 	r := newReaderOn(h)
 	time.Sleep(time.Millisecond)
 	readN(t, r, 16)
-	if h.pause.usable() == nil {
-		fmt.Println("the counter is not usable: " + h.pause.limits.Load().why)
+	if l, why := h.pause.decided(); l == nil {
+		fmt.Println("the counter is not usable: " + why)
 		return
 	}
 	fmt.Println("reading")
