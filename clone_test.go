@@ -3,7 +3,6 @@ package rand
 import (
 	"errors"
 	"io"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,14 +119,7 @@ func TestAForkDoesNotHideAClone(t *testing.T) {
 		h.clones = noDetectors()
 		h.clones.forkPage = func() (*uint64, string) { return page, "" }
 		h.clones.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
-		path := filepath.Join(t.TempDir(), "seed")
-		if err := CreateNVSeed(path); err != nil {
-			t.Fatal(err)
-		}
-		nv, err := OpenNVSeed(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		nv, _ := newSeed(t)
 		g, err := newGenerator(&Config{Entropy: nv}, h)
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package rand
 
 import (
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -147,14 +146,7 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 // Early boot: a generator that lives from an NV seed alone never waits for the
 // kernel's generator, not even as the last resort.
 func TestNVSeedOnlyNeverWaitsForTheKernel(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "seed")
-	if err := CreateNVSeed(path); err != nil {
-		t.Fatal(err)
-	}
-	nv, err := OpenNVSeed(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	nv, _ := newSeed(t)
 	w := newWorld(0)
 	w.cpu = nil
 	h := w.host()
