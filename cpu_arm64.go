@@ -24,6 +24,12 @@ func cyclesFenced() uint64
 //go:noescape
 func cpuRandom() (x, y uint64, ok bool)
 
+// clearVectors clears the vector registers. They hold V and the last blocks of output,
+// and the kernel writes them to the stack at the next signal, of which the runtime sends many.
+//
+//go:noescape
+func clearVectors()
+
 const (
 	counterName   = "CNTVCT_EL0"
 	cpuRandomName = "RNDR"

@@ -158,8 +158,9 @@ func (d *ctrDRBG) take() {
 	copy(d.key[:], d.seed[:])
 	copy(d.v[:], d.seed[keyLen:])
 	clear(d.seed[:])
-	var room [256]byte
-	scrubRegisters(room[:])
+	if protect.wipe {
+		clearVectors()
+	}
 }
 
 // wipe is CTR_DRBG_Uninstantiate, section 9.4.

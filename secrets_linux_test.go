@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,9 +42,12 @@ func secretsHelper() {
 	dieWithParent()
 	protect.slab, protect.wipe = off != "slab", off != "wipe"
 	debug.SetGCPercent(-1) // the collector would clear some of what is looked for
-	if role == "looks" {
+	switch role {
+	case "looks":
 		forkAtLooks()
 		os.Exit(0)
+	case "refused":
+		slabRefusedHelper(off)
 	}
 	g, err := New(secretsConfig(role))
 	orPanic(err)
@@ -70,7 +74,13 @@ func secretsHelper() {
 		orPanic(err)
 	}
 	pid := unix.Getpid()
-	if role == "memory" || role == "fork" {
+	if role == "abort" {
+		var limit unix.Rlimit
+		orPanic(unix.Getrlimit(unix.RLIMIT_CORE, &limit))
+		limit.Cur = limit.Max
+		orPanic(unix.Setrlimit(unix.RLIMIT_CORE, &limit))
+	}
+	if role == "memory" || role == "abort" || role == "fork" {
 		_, err := g.Read(b[:16])
 		orPanic(err)
 		mask("the key", s.drbg.key[:])
@@ -136,7 +146,8 @@ func secretsConfig(role string) *Config {
 
 // holder is a process that has secrets.
 type holder struct {
-	pid     int // where they are looked for
+	cmd     *exec.Cmd
+	pid     int // where they are looked for: its own or a child's
 	secrets map[string][]byte
 }
 
@@ -159,12 +170,17 @@ func startHolder(t *testing.T, role, off, file string, entropy []byte) *holder {
 	cmd := exec.Command(exe, "-test.run=^$")
 	cmd.Env = append(os.Environ(), secretsEnv+"="+role+"/"+off, secretsEnv+"_FILE="+file)
 	cmd.ExtraFiles = []*os.File{w, in}
-	cmd.Stderr = os.Stderr
+	cmd.Dir = t.TempDir()
+	if role == "abort" {
+		cmd.Env = append(cmd.Env, "GOTRACEBACK=crash") // the runtime then aborts as C programs do
+	} else {
+		cmd.Stderr = os.Stderr
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	h := &holder{secrets: map[string][]byte{}}
+	h := &holder{cmd: cmd, secrets: map[string][]byte{}}
 	t.Cleanup(func() {
 		if h.pid != cmd.Process.Pid && h.pid > 1 {
 			unix.Kill(h.pid, unix.SIGKILL)
@@ -241,24 +257,50 @@ func (h *holder) memory(t *testing.T) []byte {
 func (h *holder) core(t *testing.T) []byte {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a core dump takes seconds")
+		t.Skip("gcore takes seconds")
 	}
 	gcore, err := exec.LookPath("gcore")
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("no gcore (Debian package gdb)")
 	}
 	to := filepath.Join(t.TempDir(), "core")
 	if out, err := exec.Command(gcore, "-o", to, strconv.Itoa(h.pid)).CombinedOutput(); err != nil {
 		t.Skipf("gcore: %v\n%s", err, out)
 	}
-	f, err := elf.Open(fmt.Sprintf("%s.%d", to, h.pid))
+	return loaded(t, fmt.Sprintf("%s.%d", to, h.pid))
+}
+
+// abort is core, of a core dump that the kernel makes when the process is told to abort.
+func (h *holder) abort(t *testing.T) []byte {
+	t.Helper()
+	pattern, _ := os.ReadFile("/proc/sys/kernel/core_pattern")
+	if p := strings.TrimSpace(string(pattern)); p != "core" {
+		t.Skipf("/proc/sys/kernel/core_pattern is %q: who knows where core dumps go", p)
+	}
+	if uses, _ := os.ReadFile("/proc/sys/kernel/core_uses_pid"); strings.TrimSpace(string(uses)) != "0" {
+		t.Skip("/proc/sys/kernel/core_uses_pid is set")
+	}
+	h.cmd.Process.Signal(unix.SIGABRT)
+	if h.cmd.Wait(); !h.cmd.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
+		t.Skip("no core is dumped here: ", h.cmd.ProcessState)
+	}
+	return loaded(t, filepath.Join(h.cmd.Dir, "core"))
+}
+
+// loaded is the memory in a core dump.
+func loaded(t *testing.T, file string) []byte {
+	t.Helper()
+	f, err := elf.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	var all []byte
 	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD {
+		if p.Type == elf.PT_LOAD && p.Filesz > 0 {
 			b := make([]byte, p.Filesz)
 			if _, err := p.ReadAt(b, 0); err != nil {
 				t.Fatal(err)
@@ -321,7 +363,8 @@ func TestSecretsAreNotFound(t *testing.T) {
 		name, role, off string
 		look            func(*holder, *testing.T) []byte
 	}{
-		{"a core dump", "memory", "slab", (*holder).core},
+		{"a core dump by gcore", "memory", "slab", (*holder).core},
+		{"a core dump of the kernel", "abort", "slab", (*holder).abort},
 		{"a forked child", "fork", "slab", (*holder).memory},
 		{"the last 100 keys", "keys", "wipe", (*holder).memory},
 		{"entropy", "entropy", "slab", (*holder).memory},

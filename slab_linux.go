@@ -95,11 +95,15 @@ func giveSecrets(s *secrets) {
 	}
 }
 
+// chunkLen is the length of a chunk: whole pages.
+func chunkLen() int {
+	page := unix.Getpagesize()
+	return (slabSlots*int(slotLen) + page - 1) / page * page
+}
+
 // newChunk maps a chunk, or says why that cannot be.
 func newChunk() (c *chunk, why string) {
-	page := unix.Getpagesize()
-	size := (slabSlots*int(slotLen) + page - 1) / page * page
-	p, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	p, err := unix.Mmap(-1, 0, chunkLen(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, "mmap: " + err.Error()
 	}

@@ -11,66 +11,58 @@ import (
 // expanded keys of past requests would lie on the heap until that memory is used for something
 // else, and whoever reads them computes past output.
 //
-// It goes through interfaces and the fields of structs, as the streams of package cipher hold
-// an *aes.CTR, and clears what a pointer points to if that is a struct without pointers,
-// by the size that reflect knows. All types are those of the running program. It leaves any
-// other layout as it is (GOEXPERIMENT=boringcrypto and s390x have pointers in it) and
-// reports false.
+// It clears what c points to, by itself or in its one field, as the streams of package cipher
+// hold an *aes.CTR, where that is a struct without pointers. All types are those of the running
+// program. It leaves any other layout as it is (GOEXPERIMENT=boringcrypto and s390x have
+// pointers in it) and reports false.
 //
 // It must not be given a cipher that is shared, such as that of the derivation function.
 func wipeCipher(c any) bool {
-	if c == nil || !protect.wipe {
+	if a, ok := c.(approvedBlock); ok {
+		wiped := wipeCipher(a.Block)
+		return wipeCipher(a.mode) && wiped
+	}
+	// The runtime and package reflect have an interface in memory like this. cipherType believes
+	// it only where reflect finds the same pointer.
+	is := (*struct{ of, data unsafe.Pointer })(unsafe.Pointer(&c))
+	if is.data == nil || !protect.wipe {
 		return false
 	}
-	return wipeValue(reflect.ValueOf(c))
-}
-
-func wipeValue(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Interface:
-		return !v.IsNil() && wipeValue(v.Elem())
-	case reflect.Struct:
-		wiped := v.NumField() > 0
-		for i := range v.NumField() {
-			wiped = wipeValue(v.Field(i)) && wiped
+	for i := range cipherTypes {
+		t := cipherTypes[i].Load()
+		if t == nil {
+			t = &cipherType{is.of, cipherSize(c, is.data)}
+			cipherTypes[i].CompareAndSwap(nil, t)
 		}
-		return wiped
-	case reflect.Pointer:
-		size := wipeSize(v.Type())
-		if size == 0 || v.IsNil() {
-			return false
+		if t.of == is.of {
+			// The pointer is to a value of that size in which there are no pointers, so that plain
+			// stores are enough for the collector.
+			clear(unsafe.Slice((*byte)(is.data), t.size))
+			return t.size > 0
 		}
-		// The pointer is to a value of that size in which there are no pointers, so that plain
-		// stores are enough for the collector.
-		clear(unsafe.Slice((*byte)(v.UnsafePointer()), size))
-		return true
 	}
 	return false
 }
 
-// wipeSizes remembers the types that were checked: there are two, and in FIPS mode a third.
-var wipeSizes [4]atomic.Pointer[wipeType]
+// cipherTypes remembers what was found out: there are two types, and in FIPS mode a third.
+var cipherTypes [4]atomic.Pointer[cipherType]
 
-type wipeType struct {
-	pointer reflect.Type
-	size    uintptr // 0: it must not be cleared
+type cipherType struct {
+	of   unsafe.Pointer // the type word of an interface
+	size uintptr        // of what is to be cleared; 0: leave it
 }
 
-// wipeSize is how much is cleared behind a pointer of type t.
-func wipeSize(t reflect.Type) uintptr {
-	for i := range wipeSizes {
-		known := wipeSizes[i].Load()
-		if known == nil {
-			known = &wipeType{pointer: t}
-			if e := t.Elem(); e.Kind() == reflect.Struct && isPlain(e) {
-				known.size = e.Size()
-			}
-			wipeSizes[i].CompareAndSwap(nil, known)
-			return known.size
-		}
-		if known.pointer == t {
-			return known.size
-		}
+// cipherSize is how much wipeCipher clears at data, which the interface c holds.
+func cipherSize(c any, data unsafe.Pointer) uintptr {
+	v := reflect.ValueOf(c)
+	for v.Kind() == reflect.Struct && v.NumField() == 1 {
+		v = v.Field(0)
+	}
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.UnsafePointer() != data {
+		return 0
+	}
+	if t := v.Type().Elem(); t.Kind() == reflect.Struct && isPlain(t) {
+		return t.Size()
 	}
 	return 0
 }
@@ -97,16 +89,4 @@ func wipesCiphers() bool {
 	var d ctrDRBG // of a key that is public
 	r := d.begin()
 	return wipeCipher(newAES(d.key[:])) && r.wipe()
-}
-
-// scrubRegisters overwrites the vector registers, as far as Go can: they hold V and the last
-// blocks of output, and the kernel writes them to the stack at the next signal, of which the
-// runtime sends many. To move 129 to 256 bytes, Go's memmove on amd64 loads all sixteen that
-// crypto/aes uses. It is not inlined, since the compiler would then move b otherwise.
-//
-//go:noinline
-func scrubRegisters(b []byte) {
-	if protect.wipe {
-		copy(b, zeros[:])
-	}
 }
