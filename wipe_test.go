@@ -44,7 +44,8 @@ func TestCiphersAreWiped(t *testing.T) {
 	if wipeCipher(with) || with.key[0] != 1 || with.more[1].p != &n {
 		t.Error("a struct with pointers was wiped")
 	}
-	if wipeCipher(nil) || wipeCipher((*[3]int)(nil)) || wipeCipher(7) {
+	none := reflect.Zero(reflect.TypeOf(block)).Interface()
+	if wipeCipher(nil) || wipeCipher(none) || wipeCipher((*[3]int)(nil)) || wipeCipher(7) {
 		t.Error("wipeCipher says that it has wiped nothing")
 	}
 }
