@@ -165,7 +165,7 @@ func (w *cloneWatch) look() *generation {
 
 // first finds the detectors.
 func (w *cloneWatch) first() *generation {
-	g := &generation{number: 1, pid: w.identity()}
+	g := &generation{number: 1, pid: w.identity(), signals: make([]signal, 0, len(w.signals))}
 	g.page, g.pageWhy = w.forkPage()
 	if g.page != nil {
 		armed := w.arms.Add(1)

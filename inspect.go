@@ -114,7 +114,7 @@ func inspectSecrets(g *generation) Protection {
 
 func (s *signal) inspect() Protection {
 	if s.memory == nil {
-		detail, mend, _ := strings.Cut(s.why, "; ")
+		detail, mend, _ := strings.Cut(s.why(), "; ")
 		return Protection{Name: s.name, Detail: detail, Mend: mend}
 	}
 	p := Protection{Name: s.name, Active: true, Detail: "watched"}

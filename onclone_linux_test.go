@@ -21,7 +21,7 @@ func TestOnCloneIsToldByTheSignals(t *testing.T) {
 			w.signals = []func() signal{func() signal { return c.open(path) }}
 			told := make(chan uint64, 10)
 			defer w.onClone(func(generation uint64) { told <- generation })()
-			if why := w.current().signals[0].why; why != "" {
+			if why := w.current().signals[0].why(); why != "" {
 				t.Fatal(why)
 			}
 			for i := range uint64(3) {

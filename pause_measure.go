@@ -7,11 +7,11 @@ import (
 
 // measure finds the limits that follow old, or returns nil when it is too early to tell.
 func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
-	l := new(pauseLimits)
+	var l *pauseLimits
 	if setting("CLONERAND_COUNTER") == "off" {
-		l.why = "switched off by CLONERAND_COUNTER=off"
+		l = &pauseLimits{why: "switched off by CLONERAND_COUNTER=off"}
 	} else if ok, why := p.hasCounter(); !ok {
-		l.why = why
+		l = &pauseLimits{why: why}
 	} else if l = p.measureRate(); l == nil {
 		return nil
 	} else if l.why != "" && p.tries < maxMeasures-1 {
@@ -119,7 +119,7 @@ type readings struct {
 }
 
 func (r *readings) measure(p *pauseDetector) {
-	const tries, each = 4, 32
+	const tries, each = 2, 32 // in each of four spans
 	for range tries {
 		first := p.now()
 		last := first

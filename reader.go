@@ -27,5 +27,7 @@ func (p *pool) start() {
 	for n < 2*runtime.NumCPU() {
 		n *= 2
 	}
-	p.set(newConfig(thisHost()), &epoch{id: 1}, n)
+	c := newConfig(thisHost())
+	c.lasting = true
+	p.set(c, &epoch{id: 1}, n)
 }

@@ -2,6 +2,8 @@ package rand
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"sync/atomic"
 )
 
@@ -11,7 +13,33 @@ type signal struct {
 	memory []uint64 // the mapping (first bytes of it), read with atomic loads only, never unmapped; mixed into the reseed after an event. nil when not used
 	watch  []int    // the words of memory that say that the machine was cloned
 	hints  []int    // those that also move where nobody was cloned: states reseed, and that is all
-	why    string   // why it is not used and the mend, e.g. "/dev/vmclock0: permission denied; add the udev rule of docs/hooks.md"; "" when used
+
+	// Why it is not used. It is put into words by why, since most programs never ask.
+	err     error  // nil when it is used
+	path    string // of the file or device; "" where none was tried
+	missing string // the mend where it does not exist
+	denied  string // the mend where it may not be read
+}
+
+// why says why a signal is not used, and the mend, e.g. "/dev/vmclock0: permission denied;
+// add the udev rule of docs/hooks.md". It is "" when it is used.
+func (s *signal) why() string {
+	switch {
+	case s.err == nil:
+		return ""
+	case s.path == "":
+		return s.err.Error()
+	case s.missing != "" && errors.Is(s.err, fs.ErrNotExist):
+		return s.path + ": not there; " + s.missing
+	case s.denied != "" && errors.Is(s.err, fs.ErrPermission):
+		return s.path + ": permission denied; " + s.denied
+	}
+	return s.path + ": " + s.err.Error()
+}
+
+// leftOut is a signal that a setting of the environment has left out.
+func leftOut(name, setting string) signal {
+	return signal{name: name, err: errors.New("left out by " + setting + "=off")}
 }
 
 // loadBytes copies memory that others may be writing: word by word, with atomic loads, so that the race

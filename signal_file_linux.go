@@ -2,8 +2,6 @@ package rand
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 
 	"github.com/clonerand/rand/internal/signalfile"
 )
@@ -18,21 +16,17 @@ func openGenerationFile() signal {
 	path, err := signalfile.Path(setting("CLONERAND_GENERATION"))
 	switch {
 	case errors.Is(err, signalfile.ErrOff):
-		return signal{name: "generation file", why: "left out by CLONERAND_GENERATION=off"}
+		return leftOut("generation file", "CLONERAND_GENERATION")
 	case err != nil:
-		return signal{name: "generation file", why: "CLONERAND_GENERATION=" + err.Error()}
+		return signal{name: "generation file", err: errors.New("CLONERAND_GENERATION=" + err.Error())}
 	}
 	return openGenerationFileAt(path)
 }
 
 func openGenerationFileAt(path string) signal {
-	memory, err := mapSignal(path, false, signalfile.Size/8)
-	if err != nil {
-		why := fmt.Sprintf("%s: %v", path, err)
-		if errors.Is(err, fs.ErrNotExist) {
-			why = path + ": not there; a resume hook can have one: clonerand signal init"
-		}
-		return signal{name: "generation file", why: why}
+	s := signal{name: "generation file", path: path, missing: "a resume hook can have one: clonerand signal init"}
+	if s.memory, s.err = mapSignal(path, false, signalfile.Size/8); s.err == nil {
+		s.watch = []int{0}
 	}
-	return signal{name: "generation file", memory: memory, watch: []int{0}}
+	return s
 }

@@ -96,7 +96,7 @@ func TestVMClockWaitsForAnUpdateToEnd(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		if s.why == "" {
+		if s.why() == "" {
 			break
 		}
 	}
@@ -221,7 +221,7 @@ func TestAHoleWithRoomIsUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openGenerationFileAt(path)
-	if strings.Contains(s.why, "is a hole") {
+	if strings.Contains(s.why(), "is a hole") {
 		t.Skip("this kernel cannot make the page beforehand as Linux 5.14 and later can")
 	}
 	checkSignal(t, s, []int{0}, "")
@@ -353,7 +353,7 @@ func FuzzSignalFile(f *testing.F) {
 		}
 		for _, open := range []func(string) signal{openVMClockAt, openSysGenIDAt, openGenerationFileAt} {
 			s := open(path)
-			if (s.why == "") != (s.memory != nil) || (s.why == "") != (len(content) >= 64 && (s.name != "vmclock" || len(s.watch) > 0)) {
+			if (s.why() == "") != (s.memory != nil) || (s.why() == "") != (len(content) >= 64 && (s.name != "vmclock" || len(s.watch) > 0)) {
 				t.Errorf("%d bytes: %+v", len(content), s)
 			}
 			if s.memory != nil {
@@ -370,11 +370,11 @@ func checkSignal(t *testing.T, s signal, watch []int, why string) {
 	if diff := cmp.Diff(watch, append(s.watch, s.hints...)); diff != "" {
 		t.Errorf("%s watches other words (-want +got):\n%s", s.name, diff)
 	}
-	if (why == "") != (s.why == "") || !strings.Contains(s.why, why) {
-		t.Errorf("%s is not used because %q, want %q", s.name, s.why, why)
+	if (why == "") != (s.why() == "") || !strings.Contains(s.why(), why) {
+		t.Errorf("%s is not used because %q, want %q", s.name, s.why(), why)
 	}
 	if (s.memory != nil) != (why == "") {
-		t.Errorf("%s: %d words mapped, reason %q", s.name, len(s.memory), s.why)
+		t.Errorf("%s: %d words mapped, reason %q", s.name, len(s.memory), s.why())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -30,39 +29,38 @@ const (
 // CRIU cannot dump a process that has a device mapped.
 func openVMClock() signal {
 	if setting("CLONERAND_VMCLOCK") == "off" {
-		return signal{name: "vmclock", why: "left out by CLONERAND_VMCLOCK=off"}
+		return leftOut("vmclock", "CLONERAND_VMCLOCK")
 	}
 	return openVMClockAt(vmclockPath)
 }
 
 func openVMClockAt(path string) signal {
+	s := signal{name: "vmclock", path: path,
+		missing: "it needs Linux 6.13 or later and a hypervisor that offers VMClock",
+		denied:  "add the udev rule of docs/hooks.md"}
 	memory, err := mapSignal(path, true, vmclockWords)
 	if err != nil {
-		why := fmt.Sprintf("%s: %v", path, err)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			why = path + ": not there; it needs Linux 6.13 or later and a hypervisor that offers VMClock"
-		case errors.Is(err, fs.ErrPermission):
-			why = path + ": permission denied; add the udev rule of docs/hooks.md"
-		}
-		return signal{name: "vmclock", why: why}
+		s.err = err
+		return s
 	}
 	for try := 0; ; try++ {
 		constants := atomic.LoadUint64(&memory[1]) // and seq_count, the upper half
-		watch, hints, err := parseVMClock(loadBytes(memory))
-		if err == nil && atomic.LoadUint64(&memory[1]) != constants {
-			err = errVMClockUpdating
+		s.watch, s.hints, s.err = parseVMClock(loadBytes(memory))
+		if s.err == nil && atomic.LoadUint64(&memory[1]) != constants {
+			s.err = errVMClockUpdating
 		}
 		switch {
-		case err == nil:
-			return signal{name: "vmclock", memory: memory, watch: watch, hints: hints}
-		case errors.Is(err, errVMClockUpdating) && try < 50:
+		case s.err == nil:
+			s.memory = memory
+			return s
+		case s.err == errVMClockUpdating && try < 50:
 			// Not time.Sleep: in a forked child there may be no other thread to wake this one.
 			pause := unix.NsecToTimespec(int64(time.Millisecond))
 			_ = unix.Nanosleep(&pause, nil)
 		default:
 			signalfile.Unmap(memory)
-			return signal{name: "vmclock", why: fmt.Sprintf("%s: %v", path, err)}
+			s.watch, s.hints = nil, nil
+			return s
 		}
 	}
 }

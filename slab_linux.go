@@ -30,7 +30,7 @@ var slab struct {
 
 // A chunk is a mapping of slabSlots slots.
 type chunk struct {
-	memory []byte
+	memory unsafe.Pointer
 	used   atomic.Uint32 // a bit for each slot
 
 	// locked is the number of forks that it was last locked at, plus one. A child has
@@ -65,7 +65,7 @@ func takeSecrets(g *generation, forks uint64) (s *secrets, mapped bool) {
 			if slab.chunks[i].CompareAndSwap(nil, made) {
 				c = made
 			} else {
-				unix.Munmap(made.memory)
+				_ = unix.MunmapPtr(made.memory, uintptr(chunkLen()))
 				c = slab.chunks[i].Load()
 			}
 		}
@@ -88,7 +88,7 @@ func giveSecrets(s *secrets) {
 		if c == nil {
 			return
 		}
-		if off := at - uintptr(unsafe.Pointer(&c.memory[0])); off < uintptr(len(c.memory)) {
+		if off := at - uintptr(c.memory); off < slabSlots*slotLen {
 			c.used.And(^(uint32(1) << (off / slotLen)))
 			return
 		}
@@ -103,19 +103,17 @@ func chunkLen() int {
 
 // newChunk maps a chunk, or says why that cannot be.
 func newChunk() (c *chunk, why string) {
-	p, err := unix.Mmap(-1, 0, chunkLen(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(chunkLen()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, "mmap: " + err.Error()
 	}
-	if unix.Madvise(p, -1) == nil {
-		why = "madvise accepts anything here (user-mode emulation)"
-	} else if err := unix.Madvise(p, unix.MADV_WIPEONFORK); err != nil {
-		why = "madvise MADV_WIPEONFORK (Linux 4.14): " + err.Error()
-	} else if err := unix.Madvise(p, unix.MADV_DONTDUMP); err != nil {
-		why = "madvise MADV_DONTDUMP: " + err.Error()
+	if errno := advise(p, chunkLen(), unix.MADV_WIPEONFORK); errno != 0 {
+		why = "madvise MADV_WIPEONFORK (Linux 4.14): " + errno.Error()
+	} else if errno := advise(p, chunkLen(), unix.MADV_DONTDUMP); errno != 0 {
+		why = "madvise MADV_DONTDUMP: " + errno.Error()
 	}
 	if why != "" {
-		unix.Munmap(p)
+		_ = unix.MunmapPtr(p, uintptr(chunkLen()))
 		return nil, why
 	}
 	return &chunk{memory: p}, ""
@@ -124,7 +122,7 @@ func newChunk() (c *chunk, why string) {
 // slot is sound: the mapping stays for ever, is page-aligned and has room for slabSlots
 // times slotLen, which is a multiple of any alignment; and secrets has no pointers that the
 // collector would have to find.
-func (c *chunk) slot(n int) *secrets { return (*secrets)(unsafe.Pointer(&c.memory[n*int(slotLen)])) }
+func (c *chunk) slot(n int) *secrets { return (*secrets)(unsafe.Add(c.memory, n*int(slotLen))) }
 
 // take marks a free slot as used.
 func (c *chunk) take() (n int, ok bool) {
@@ -140,15 +138,16 @@ func (c *chunk) take() (n int, ok bool) {
 	}
 }
 
-// lock keeps the chunk in memory, if it may. Where it may not the rest of the protection
-// stays. A child inherits no locks.
+// lock keeps the chunk in memory, if it may: each page from its first use on (Linux 4.4).
+// Where it may not the rest of the protection stays. A child inherits no locks.
 func (c *chunk) lock(forks uint64) {
 	if c.locked.Load() == forks+1 {
 		return
 	}
 	c.lockWhy.Store(nil)
-	if err := unix.Mlock(c.memory); err != nil {
-		why := err.Error()
+	_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(c.memory), uintptr(chunkLen()), unix.MLOCK_ONFAULT)
+	if errno != 0 {
+		why := errno.Error()
 		c.lockWhy.Store(&why)
 	}
 	c.locked.Store(forks + 1)
@@ -186,7 +185,7 @@ func inspectSlab(g *generation) Protection {
 	if unlocked == 0 {
 		p.Detail += ", and locked"
 	} else {
-		p.Detail += ", but not all are locked: mlock: " + lockWhy
+		p.Detail += ", but not all are locked: mlock2: " + lockWhy
 		p.Mend = "raise the limit (ulimit -l), or encrypt swap"
 	}
 	if why := slab.why.Load(); why != nil {

@@ -32,7 +32,7 @@ func slabUsed() (n int) {
 func inSlab(s *secrets) bool {
 	for i := range slab.chunks {
 		if c := slab.chunks[i].Load(); c != nil {
-			if uintptr(unsafe.Pointer(s))-uintptr(unsafe.Pointer(&c.memory[0])) < uintptr(len(c.memory)) {
+			if uintptr(unsafe.Pointer(s))-uintptr(c.memory) < uintptr(chunkLen()) {
 				return true
 			}
 		}
@@ -172,18 +172,18 @@ func TestNoSlab(t *testing.T) {
 	}
 }
 
-// slabRefusals is what a sandbox may refuse, and what Inspect says of it.
+// slabRefusals is what a sandbox may refuse, a call with these as its second and third
+// argument; and what Inspect says of it.
 var slabRefusals = map[string]struct {
-	call     uint32
-	argument int    // which has to be
-	value    uint32 // this
-	says     string
-	active   bool // all the same
+	length, argument int
+	says             string
+	active           bool // all the same
 }{
-	"mmap":       {unix.SYS_MMAP, 1, uint32(chunkLen()), "in ordinary memory: mmap: operation not permitted", false},
-	"wipeonfork": {unix.SYS_MADVISE, 2, unix.MADV_WIPEONFORK, "in ordinary memory: no page shows a fork: madvise MADV_WIPEONFORK (Linux 4.14)", false},
-	"dontdump":   {unix.SYS_MADVISE, 2, unix.MADV_DONTDUMP, "in ordinary memory: madvise MADV_DONTDUMP: operation not permitted", false},
-	"mlock":      {unix.SYS_MLOCK, 1, uint32(chunkLen()), "but not all are locked: mlock: operation not permitted", true},
+	"mmap":       {chunkLen(), unix.PROT_READ | unix.PROT_WRITE, "in ordinary memory: mmap: operation not permitted", false},
+	"fork page":  {unix.Getpagesize(), unix.MADV_WIPEONFORK, "in ordinary memory: no page shows a fork: madvise MADV_WIPEONFORK (Linux 4.14)", false},
+	"wipeonfork": {chunkLen(), unix.MADV_WIPEONFORK, "in ordinary memory: madvise MADV_WIPEONFORK (Linux 4.14): operation not permitted", false},
+	"dontdump":   {chunkLen(), unix.MADV_DONTDUMP, "in ordinary memory: madvise MADV_DONTDUMP: operation not permitted", false},
+	"mlock2":     {chunkLen(), unix.MLOCK_ONFAULT, "but not all are locked: mlock2: operation not permitted", true},
 }
 
 // slabRefusedHelper reads in a process that one of slabRefusals was installed in, and in a child
@@ -191,10 +191,10 @@ var slabRefusals = map[string]struct {
 func slabRefusedHelper(what string) {
 	r := slabRefusals[what]
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // struct seccomp_data: nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: r.call, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: uint32(16 + 8*r.argument)}, // the low word
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: r.value, Jf: 1},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 24}, // struct seccomp_data: the low word of args[1]
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(r.length), Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 32}, // args[2]
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(r.argument), Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}

@@ -66,7 +66,7 @@ type state struct {
 func newState(c *config, forks uint64) *state {
 	memory, mapped := takeSecrets(c.host.clones.last.Load(), forks)
 	s := &state{conf: c, host: c.host, forks: forks, secrets: memory}
-	if mapped {
+	if mapped && !(c.lasting && forks == c.forks) { // the first cleanup of a process starts goroutines
 		runtime.AddCleanup(s, giveSecrets, memory)
 	}
 	s.window.shut()

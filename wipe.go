@@ -61,24 +61,24 @@ func cipherSize(c any, data unsafe.Pointer) uintptr {
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.UnsafePointer() != data {
 		return 0
 	}
-	if t := v.Type().Elem(); t.Kind() == reflect.Struct && isPlain(t) {
-		return t.Size()
+	if v = v.Elem(); v.Kind() == reflect.Struct && isPlain(v) {
+		return v.Type().Size()
 	}
 	return 0
 }
 
-// isPlain reports whether there are numbers alone in a type.
-func isPlain(t reflect.Type) bool {
-	switch k := t.Kind(); k {
+// isPlain reports whether there are numbers alone in the type of v.
+func isPlain(v reflect.Value) bool {
+	switch k := v.Kind(); k {
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if !isPlain(t.Field(i).Type) {
+		for i := range v.NumField() {
+			if !isPlain(v.Field(i)) {
 				return false
 			}
 		}
 		return true
 	case reflect.Array:
-		return isPlain(t.Elem())
+		return v.Len() == 0 || isPlain(v.Index(0))
 	default:
 		return k >= reflect.Bool && k <= reflect.Complex128 && k != reflect.Uintptr
 	}
