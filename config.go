@@ -97,7 +97,7 @@ func (cfg *Config) check(h *host) (*config, error) {
 		return nil, errors.New("clonerand: a Deterministic generator needs an Entropy of its own that is no NV seed, and no NVSeed")
 	}
 	if cfg.PredictionResistance && c.nv != nil {
-		return nil, errNVResistance
+		return nil, errNVResistance()
 	}
 	return c, nil
 }

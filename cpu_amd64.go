@@ -1,7 +1,5 @@
 package rand
 
-import "golang.org/x/sys/cpu"
-
 // cycles reads the time-stamp counter (RDTSC). It is not ordered with the
 // instructions around it; see docs/pause.md why it need not be.
 //
@@ -26,7 +24,19 @@ func cpuRandom() (x, y uint64, ok bool)
 //go:noescape
 func clearVectors()
 
+// cpuFeatures executes CPUID for leaf 1 and returns ECX. It is for init: a virtual machine
+// traps it, which takes microseconds. Package x/sys/cpu would execute it ten times.
+//
+//go:noescape
+func cpuFeatures() (ecx uint32)
+
+// features is ECX of leaf 1 (Intel SDM, CPUID).
+var features = cpuFeatures()
+
 const (
+	hasAES    = 1 << 25
+	hasRDRAND = 1 << 30
+
 	counterName   = "TSC"
 	cpuRandomName = "RDRAND"
 )
@@ -36,10 +46,10 @@ func hasCounter() (ok bool, why string) {
 	if counterTraps() {
 		return false, "reading the TSC is forbidden to this process (prctl PR_SET_TSC)"
 	}
-	if !cpu.X86.HasAES {
+	if features&hasAES == 0 {
 		return false, "this CPU has no AES instructions"
 	}
 	return true, ""
 }
 
-func hasCPURandom() bool { return cpu.X86.HasRDRAND }
+func hasCPURandom() bool { return features&hasRDRAND != 0 }

@@ -8,6 +8,14 @@ TEXT ·cycles(SB), NOSPLIT, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
+// func cpuFeatures() (ecx uint32)
+TEXT ·cpuFeatures(SB), NOSPLIT, $0-4
+	MOVL $1, AX
+	XORL CX, CX
+	CPUID
+	MOVL CX, ecx+0(FP)
+	RET
+
 // func cyclesFenced() uint64
 TEXT ·cyclesFenced(SB), NOSPLIT, $0-8
 	LFENCE

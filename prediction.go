@@ -16,7 +16,9 @@ func SetPredictionResistance(enabled bool) error {
 	return nil
 }
 
-var errNVResistance = fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
+func errNVResistance() error {
+	return fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
+}
 
 // SetPredictionResistance switches prediction resistance on or off, as the function
 // of this name does for the default generator. An NV seed as the only source cannot
@@ -27,10 +29,10 @@ func (g *Generator) SetPredictionResistance(enabled bool) error {
 		return errNoGenerator
 	}
 	if enabled && sh.conf.nv != nil {
-		return errNVResistance
+		return errNVResistance()
 	}
 	if g.pool.epoch.Load().closed {
-		return errClosed
+		return errClosed()
 	}
 	g.pool.resist(enabled)
 	return nil

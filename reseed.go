@@ -46,7 +46,7 @@ func (g *Generator) Reseed(perso []byte) error {
 	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) })
 	e := g.pool.epoch.Load()
 	if e.closed {
-		return errClosed
+		return errClosed()
 	}
 	if len(perso) >= minUnique {
 		s.conf.accept()
