@@ -112,30 +112,28 @@ func perSecond(ticks uint64, t time.Duration) float64 {
 
 // readings is what reading the counter again and again has shown.
 type readings struct {
-	cost  float64 // of one, in ticks: the best of several tries, since one preemption must not decide
+	cost  float64 // of one, in ticks: the best of several rounds, since one preemption must not decide
 	moves bool
 	equal bool   // two in a row were
 	step  uint64 // the least difference of two that were not equal; the time of a reading is in it
 }
 
 func (r *readings) measure(p *pauseDetector) {
-	const tries, each = 2, 32 // in each of four spans
-	for range tries {
-		first := p.now()
-		last := first
-		for range each - 1 {
-			now := p.now()
-			switch step := now - last; {
-			case step == 0:
-				r.equal = true
-			case r.step == 0 || step < r.step:
-				r.step = step
-			}
-			last = now
+	const each = 32
+	first := p.now()
+	last := first
+	for range each - 1 {
+		now := p.now()
+		switch step := now - last; {
+		case step == 0:
+			r.equal = true
+		case r.step == 0 || step < r.step:
+			r.step = step
 		}
-		if cost := float64(last-first) / each; last > first && (!r.moves || cost < r.cost) {
-			r.cost, r.moves = cost, true
-		}
+		last = now
+	}
+	if cost := float64(last-first) / each; last > first && (!r.moves || cost < r.cost) {
+		r.cost, r.moves = cost, true
 	}
 }
 
