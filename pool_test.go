@@ -2,6 +2,7 @@ package rand
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -188,5 +189,128 @@ func TestNoBlockTwice(t *testing.T) {
 	}
 	if len(all) < total*9/10 || twice > 0 {
 		t.Errorf("%d blocks came twice among %d", twice, len(all))
+	}
+}
+
+// Many goroutines read from one Reader while the signal keeps changing: no block twice, and a Read that starts after a
+// change is under its number.
+func TestManyGoroutinesWhileASignalChanges(t *testing.T) {
+	page := make([]uint64, 1)
+	h := newHost()
+	h.clones = noDetectors()
+	h.clones.signals = []func() signal{func() signal {
+		return signal{name: "test", memory: page, watch: []int{0}}
+	}}
+	var r io.Reader = newReaderOn(h)
+	const goroutines, reads = 8, 2000
+	var stop atomic.Bool
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for !stop.Load() {
+			before := h.clones.poll()
+			atomic.AddUint64(&page[0], 1)
+			if after := h.clones.poll(); after <= before {
+				t.Errorf("the clone number went from %d to %d over a change", before, after)
+			}
+		}
+	})
+	blocks := make([]map[[16]byte]bool, goroutines)
+	var readers sync.WaitGroup
+	for i := range goroutines {
+		blocks[i] = make(map[[16]byte]bool)
+		readers.Go(func() {
+			b := make([]byte, 8192)
+			for j := range reads {
+				b := b[:16+16*(j%4)]
+				if j%100 == 0 {
+					b = b[:cap(b)]
+				}
+				if _, err := r.Read(b); err != nil {
+					t.Error(err)
+				}
+				for ; len(b) >= 16; b = b[16:] {
+					if blocks[i][[16]byte(b)] {
+						t.Error("a block twice")
+					}
+					blocks[i][[16]byte(b)] = true
+				}
+			}
+		})
+	}
+	readers.Wait()
+	stop.Store(true)
+	changes.Wait()
+	all := make(map[[16]byte]bool)
+	total := 0
+	for _, m := range blocks {
+		total += len(m)
+		for block := range m {
+			all[block] = true
+		}
+	}
+	if len(all) != total {
+		t.Errorf("%d of %d blocks were read by two goroutines", total-len(all), total)
+	}
+}
+
+// With the real counter, which sees real pauses: many goroutines on few CPUs are
+// taken off them all the time. Under the race detector this also shows that what
+// they share is shared rightly.
+func TestManyGoroutinesNeverReadTheSame(t *testing.T) {
+	h := newHost()
+	h.clones = noDetectors()
+	r := newReaderOn(h)
+	const readers = 32
+	rounds := 150
+	if raceEnabled || testing.Short() {
+		rounds = 50
+	}
+	stop := make(chan struct{})
+	var others, reading sync.WaitGroup
+	for _, disturb := range []func(){
+		func() { r.reseed([]byte("again")) },
+		r.deplete,
+		h.clones.bump,
+		func() { r.resist(true); r.resist(false) },
+	} {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(200 * time.Microsecond):
+					if o := r.epoch.Load(); o != nil {
+						disturb()
+					}
+				}
+			}
+		})
+	}
+	read := make([][]byte, readers)
+	for i := range read {
+		reading.Go(func() {
+			for range rounds {
+				for _, n := range []int{16, 16, 48, 16, 1024, 16, 3008} {
+					b := make([]byte, n)
+					if _, err := r.Read(b); err != nil {
+						t.Error(err)
+						return
+					}
+					read[i] = append(read[i], b...)
+				}
+			}
+		})
+	}
+	reading.Wait()
+	close(stop)
+	others.Wait()
+	seen := make(map[block]bool)
+	for _, b := range read {
+		for _, x := range blocksOf(b) {
+			if seen[x] {
+				t.Fatal("a block was read twice")
+			}
+			seen[x] = true
+		}
 	}
 }
