@@ -493,14 +493,7 @@ func TestPredictionResistanceFailsWithTheSource(t *testing.T) {
 
 // An NV seed alone cannot give prediction resistance, but may be told so.
 func TestPredictionResistanceWithAnNVSeedOnly(t *testing.T) {
-	path := t.TempDir() + "/seed"
-	if err := CreateNVSeed(path); err != nil {
-		t.Fatal(err)
-	}
-	seed, err := OpenNVSeed(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	seed, _ := newSeed(t)
 	if _, err := New(&Config{Entropy: seed, PredictionResistance: true}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("New = %v, want errors.ErrUnsupported", err)
 	}

@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -401,5 +403,36 @@ func notLocked(t *testing.T, p *pool) {
 		if s := states[i].Load(); s != nil && s.lock.held != 0 {
 			t.Errorf("shard %d of %d is locked", i, len(states))
 		}
+	}
+}
+
+// wantErr checks that err has want in it, or is nil where want is "".
+func wantErr(t testing.TB, what string, err error, want string) {
+	t.Helper()
+	if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: %v, want %q in it", what, err, want)
+	}
+}
+
+// rerun runs the test again, alone, in a process with env in its environment,
+// and takes over its result.
+func rerun(t *testing.T, env string, options ...func(*exec.Cmd)) {
+	t.Helper()
+	cmd := testBinary(t.Context(), "-test.v", "-test.run=^"+t.Name()+"$")
+	// The race detector would wait for a second before each end.
+	cmd.Env = append(os.Environ(), env, "GORACE=atexit_sleep_ms=0")
+	for _, o := range options {
+		o(cmd)
+	}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && !bytes.Contains(out, []byte("=== RUN")):
+		t.Skipf("this machine does not start such a process: %v", err)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP")):
+		t.Skipf("%s", out)
+	case !bytes.Contains(out, []byte("--- PASS")):
+		t.Errorf("the test did not run:\n%s", out)
 	}
 }

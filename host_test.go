@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -494,30 +493,5 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Early boot: a generator that lives from an NV seed alone never waits for the
-// kernel's generator, not even as the last resort.
-func TestNVSeedOnlyNeverWaitsForTheKernel(t *testing.T) {
-	nv, _ := newSeed(t)
-	w := newWorld(0)
-	w.cpu = nil
-	h := w.host()
-	h.ready = func([]byte) bool { return false }
-	var asked atomic.Int32
-	h.system = readerFunc(func(b []byte) (int, error) { asked.Add(1); return w.system.Read(b) })
-	g, err := newGenerator(&Config{Entropy: nv}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	readN(t, g, 16)
-	h.pause.limits.Load().widened.Store(true)
-	w.jitter = func() uint64 { return 50 * us }
-	for _, n := range []int{16, 5000} {
-		readN(t, g, n)
-		if asked.Load() != 0 {
-			t.Errorf("Read of %d: the kernel, which would make it wait, was asked %d times", n, asked.Swap(0))
-		}
 	}
 }
