@@ -15,7 +15,7 @@ func wordsWatch(words []uint64) *cloneWatch {
 	for i := range watch {
 		watch[i] = i
 	}
-	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: watch} }}
+	w.signals = wordsSignal(words, watch, nil)
 	return w
 }
 
@@ -78,7 +78,7 @@ func TestForksAndClonesAreCounted(t *testing.T) {
 	words := make([]uint64, 2)
 	page := new(uint64)
 	w := wordsWatch(words)
-	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
+	w.signals = wordsSignal(words, []int{0}, []int{1})
 	w.forkPage = func() (*uint64, string) { return page, "" }
 	w.number()
 	for i, c := range []struct {
@@ -117,7 +117,7 @@ func TestAForkDoesNotHideAClone(t *testing.T) {
 		h := newHost()
 		h.clones = noDetectors()
 		h.clones.forkPage = func() (*uint64, string) { return page, "" }
-		h.clones.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
+		h.clones.signals = wordsSignal(words, []int{0}, []int{1})
 		nv, _ := newSeed(t)
 		g, err := newGenerator(&Config{Entropy: nv}, h)
 		if err != nil {

@@ -546,7 +546,7 @@ func signalledHost() (h *host, word *uint64, pid *int) {
 		clones: &cloneWatch{
 			forkPage: func() (*uint64, string) { return nil, "left out" },
 			identity: func() int { return id },
-			signals:  []func() signal{func() signal { return signal{name: "test", memory: memory, watch: []int{0}} }},
+			signals:  wordsSignal(memory, []int{0}, nil),
 		},
 		pause:  newPauseDetector(),
 		system: cryptoReader,

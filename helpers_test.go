@@ -50,6 +50,12 @@ func noDetectors() *cloneWatch {
 	}
 }
 
+// wordsSignal is a clone signal in plain memory: a word of watch tells of a clone, one of
+// hints of what may be none.
+func wordsSignal(memory []uint64, watch, hints []int) []func() signal {
+	return []func() signal{func() signal { return signal{name: "test", memory: memory, watch: watch, hints: hints} }}
+}
+
 // pidOnly is a clone watch that looks at the process ID and at nothing else.
 func pidOnly() *cloneWatch {
 	w := noDetectors()
@@ -69,6 +75,13 @@ func neverPaused() *pauseDetector {
 	l := &pauseLimits{g: 1 << 61}
 	l.allowance.Store(l.g)
 	p.limits.Store(l)
+	return p
+}
+
+// counterOff is a detector on a machine without a usable counter.
+func counterOff() *pauseDetector {
+	p := new(pauseDetector)
+	p.limits.Store(&pauseLimits{why: "switched off for a test"})
 	return p
 }
 
@@ -226,9 +239,7 @@ func quietHost(s *countingSource) *host {
 
 // mixingHost is the same without a usable counter: every small Read mixes.
 func mixingHost(s *countingSource) *host {
-	p := new(pauseDetector)
-	p.limits.Store(&pauseLimits{why: "switched off for a test"})
-	return &host{clones: noDetectors(), pause: p, system: s}
+	return &host{clones: noDetectors(), pause: counterOff(), system: s}
 }
 
 // A randomness is what Generator and the default reader have in common, so that
@@ -320,6 +331,29 @@ func testBinary(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, os.Args[0], args...)
 }
 
+// itself is this test, to be run in a process of its own with env in its environment.
+func itself(t testing.TB, env ...string) *exec.Cmd {
+	cmd := testBinary(t.Context(), "-test.run=^"+t.Name()+"$")
+	// The race detector would wait for a second before each end.
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
+	return cmd
+}
+
+const againEnv = "CLONERAND_TEST_AGAIN=1"
+
+// isAgain reports whether this is the process that again has started, or that was started
+// with againEnv.
+func isAgain() bool { return os.Getenv("CLONERAND_TEST_AGAIN") != "" }
+
+// again runs this test in a process of its own.
+func again(t *testing.T, env ...string) (out string, err error) {
+	t.Helper()
+	cmd := itself(t, append(env, againEnv)...)
+	cmd.Args = append(cmd.Args, "-test.timeout=60s")
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}
+
 // skipEmulated skips a test of what the emulator does not do as the kernel does.
 func skipEmulated(t testing.TB, why string) {
 	t.Helper()
@@ -330,22 +364,23 @@ func skipEmulated(t testing.TB, why string) {
 
 // decided waits until it is known whether the counter is usable, and returns why not.
 func (p *pauseDetector) decided() (l *pauseLimits, why string) {
-	for range maxMeasures + 1 {
+	for range 1000 {
 		if l := p.usable(); l != nil {
 			return l, ""
 		}
 		if l := p.limits.Load(); l != nil && l.why != "" {
 			return nil, l.why
 		}
-		time.Sleep(20 * minMeasure)
+		time.Sleep(time.Millisecond)
 	}
-	return nil, "it is not measured"
+	return nil, "it is not measured within a second"
 }
 
 // vmGuest runs the guest of vmtest and does not return, where vmtest has booted this machine with the test binary of
 // this package as its only program: what runs there is this very code, and with its detectors off a control.
 func vmGuest() {
 	vmguest.Run(func() vmguest.Guest {
+		_, why := thisHost().pause.decided()
 		g := vmguest.Guest{
 			Generators: []probe.Generator{
 				vmGenerator("clonerand", func() io.Reader { return Reader }),
@@ -353,7 +388,7 @@ func vmGuest() {
 				probe.CryptoRand(),
 				probe.NewControl(),
 			},
-			Counter:    vmCounter(),
+			Counter:    why,
 			Generation: Generation,
 		}
 		if vmguest.Asked("SIGNALS") {
@@ -382,20 +417,6 @@ func vmWithoutPauses(clones *cloneWatch) *host {
 	return h
 }
 
-// vmCounter says why the counter is not used, "" where it is. Until the detector has decided its answer is
-// no, and says nothing.
-func vmCounter() (why string) {
-	p := thisHost().pause
-	for range 1000 {
-		p.usable()
-		if l := p.limits.Load(); l != nil {
-			return l.why
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return "not decided within a second"
-}
-
 func notLocked(t *testing.T, p *pool) {
 	t.Helper()
 	states := p.shards.Load().states
@@ -418,9 +439,8 @@ func wantErr(t testing.TB, what string, err error, want string) {
 // and takes over its result.
 func rerun(t *testing.T, env string, options ...func(*exec.Cmd)) {
 	t.Helper()
-	cmd := testBinary(t.Context(), "-test.v", "-test.run=^"+t.Name()+"$")
-	// The race detector would wait for a second before each end.
-	cmd.Env = append(os.Environ(), env, "GORACE=atexit_sleep_ms=0")
+	cmd := itself(t, env)
+	cmd.Args = append(cmd.Args, "-test.v")
 	for _, o := range options {
 		o(cmd)
 	}

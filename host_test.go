@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -203,7 +202,7 @@ func TestEventInputTellsInstancesApart(t *testing.T) {
 	h := w.host()
 	page := []uint64{7, 8, 9}
 	h.clones.identity = func() int { return 4711 }
-	h.clones.signals = []func() signal{func() signal { return signal{name: "test", memory: page, watch: []int{0}} }}
+	h.clones.signals = wordsSignal(page, []int{0}, nil)
 	words := func() (x []uint64) {
 		b := h.eventInput([]byte{1, 2, 3})
 		if !bytes.Equal(b[:3], []byte{1, 2, 3}) {
@@ -399,7 +398,7 @@ func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
 			w := newWorld(0)
 			w.cpu = nil
 			r := rested(t, w, 0)
-			seen := make(map[block]uint64)
+			var all [][]byte
 			const clones = 300
 			for i := range uint64(clones) {
 				w := w.clone()
@@ -414,13 +413,10 @@ func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
 					}
 					w.jitter = func() uint64 { return jitter.Uint64() & 1 }
 				}
-				b := append(readN(t, r, size), readN(t, r, 5000)...)
-				for _, x := range blocksOf(b) {
-					if other, ok := seen[x]; ok {
-						t.Fatalf("Read of %d: clones %d and %d have a block in common", size, other, i)
-					}
-					seen[x] = i
-				}
+				all = append(all, readN(t, r, size), readN(t, r, 5000))
+			}
+			if anyTwice(all...) {
+				t.Errorf("Read of %d: two of %d clones have a block in common", size, clones)
 			}
 		}
 	})
@@ -454,8 +450,7 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 	kernel := func() *host {
 		h := newHost()
 		h.clones, h.random = noDetectors(), nil
-		h.pause = new(pauseDetector)
-		h.pause.limits.Store(&pauseLimits{why: "switched off for a test"})
+		h.pause = counterOff()
 		next := byte(0)
 		h.system = readerFunc(func(b []byte) (int, error) {
 			for i := range b {
@@ -482,15 +477,8 @@ func TestClonesDifferByTheClockWhereNothingElseDoes(t *testing.T) {
 			size := c.size
 			template := newPool(kernel(), 1)
 			readN(t, template, 16)
-			seen := map[[16]byte]bool{}
-			for range 2 {
-				b := readN(t, clonePool(template, kernel()), size)
-				for block := range slices.Chunk(b, 16) {
-					if seen[[16]byte(block)] {
-						t.Fatal("a block is in both clones")
-					}
-					seen[[16]byte(block)] = true
-				}
+			if anyTwice(readN(t, clonePool(template, kernel()), size), readN(t, clonePool(template, kernel()), size)) {
+				t.Error("a block is in both clones")
 			}
 		})
 	}

@@ -384,7 +384,7 @@ func blindHost(t testing.TB) (h *host, bump func()) {
 		clones: &cloneWatch{
 			forkPage: func() (*uint64, string) { return nil, "left out" },
 			identity: func() int { return 1 },
-			signals:  []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}} }},
+			signals:  wordsSignal(words, []int{0}, nil),
 		},
 		pause:  still,
 		system: readerFunc(func(b []byte) (int, error) { clear(b); return len(b), nil }), // the same in all

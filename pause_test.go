@@ -207,8 +207,7 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 
 // TestCounterSwitchedOff starts itself with the environment variable.
 func TestCounterSwitchedOff(t *testing.T) {
-	const ask = "CLONERAND_TEST_ASK_COUNTER"
-	if os.Getenv(ask) != "" {
+	if isAgain() {
 		time.Sleep(time.Millisecond)
 		p := thisHost().pause
 		os.Stdout.WriteString("usable: ")
@@ -222,13 +221,11 @@ func TestCounterSwitchedOff(t *testing.T) {
 		return
 	}
 	for _, value := range []string{"off", "on", ""} {
-		c := testBinary(t.Context(), "-test.run=^TestCounterSwitchedOff$")
-		c.Env = append(os.Environ(), ask+"=1", "CLONERAND_COUNTER="+value)
-		out, err := c.CombinedOutput()
+		out, err := again(t, "CLONERAND_COUNTER="+value)
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		off := strings.Contains(string(out), "usable: no, switched off by CLONERAND_COUNTER=off")
+		off := strings.Contains(out, "usable: no, switched off by CLONERAND_COUNTER=off")
 		if off != (value == "off") {
 			t.Errorf("CLONERAND_COUNTER=%s: %s", value, out)
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,17 +156,15 @@ func TestAFaultInTheMiddleOfARead(t *testing.T) {
 // noBlockTwice looks at the blocks of what Reads have returned, or left behind.
 func noBlockTwice(t *testing.T, reads [][]byte) {
 	t.Helper()
-	seen := make(map[block]bool)
+	var blocks []block
 	for _, b := range reads {
-		for _, x := range blocksOf(b) {
-			if bytes.Count(x[:], []byte{0}) > blockLen/2 {
-				continue // cleared, or not written
-			}
-			if seen[x] {
-				t.Fatalf("16 bytes came twice")
-			}
-			seen[x] = true
-		}
+		blocks = append(blocks, blocksOf(b)...)
+	}
+	blocks = slices.DeleteFunc(blocks, func(x block) bool {
+		return bytes.Count(x[:], []byte{0}) > blockLen/2 // cleared, or not written
+	})
+	if anyTwice(flat(blocks)) {
+		t.Fatal("16 bytes came twice")
 	}
 }
 
@@ -204,7 +203,6 @@ func TestFaultsBesideReads(t *testing.T) {
 }
 
 const (
-	stopEnv   = "CLONERAND_TEST_STOP_CHILD"
 	stops     = 100
 	stopTime  = 5 * time.Millisecond
 	stopShown = stopTime / 2 // a gap of this length in the child is a stop, or else the machine was elsewhere
@@ -214,15 +212,14 @@ const (
 // child knows of the stops from the system's clock, which the generator does
 // not read, and counts the bytes drawn for salts and seedings.
 func TestEveryStopIsNoticed(t *testing.T) {
-	if os.Getenv(stopEnv) != "" {
+	if isAgain() {
 		readUntilKilled(t)
 		return
 	}
 	if ok, why := hasCounter(); !ok {
 		t.Skip(why)
 	}
-	c := testBinary(t.Context(), "-test.run=^TestEveryStopIsNoticed$")
-	c.Env = append(os.Environ(), stopEnv+"=1")
+	c := itself(t, againEnv)
 	c.Stderr = os.Stderr
 	pipe, err := c.StdoutPipe()
 	if err != nil {

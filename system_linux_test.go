@@ -61,7 +61,7 @@ func TestSmallReadsMakeNoSystemCalls(t *testing.T) {
 	trace := t.TempDir() + "/trace"
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-o", trace, "-e", "trace=getrandom,getpid,write",
 		os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "CLONERAND_TEST_AGAIN=1",
+	cmd.Env = append(os.Environ(), againEnv,
 		"GODEBUG=asyncpreemptoff=1") // with it the runtime asks for the process ID to signal its threads
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if bytes.Contains(out, []byte("ptrace")) {
@@ -120,8 +120,7 @@ func TestACounterThatIsForbiddenIsNotRead(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("prctl forbids the counter of an x86 only")
 	}
-	const ask = "CLONERAND_TEST_FORBID_TSC"
-	if os.Getenv(ask) != "" {
+	if isAgain() {
 		runtime.LockOSThread()
 		_, _, errno := unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TSC, unix.PR_TSC_SIGSEGV, 0, 0, 0, 0)
 		ok, why := hasCounter()
@@ -138,8 +137,7 @@ func TestACounterThatIsForbiddenIsNotRead(t *testing.T) {
 		os.Exit(0)
 	}
 	for range 20 {
-		c := testBinary(t.Context(), "-test.run=^TestACounterThatIsForbiddenIsNotRead$")
-		c.Env = append(os.Environ(), ask+"=1")
+		c := itself(t, againEnv)
 		out, _ := c.Output()
 		switch c.ProcessState.ExitCode() {
 		case 0:
