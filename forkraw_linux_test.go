@@ -39,9 +39,12 @@ func forkHelper() {
 	// would then wait for another one to take over.
 	debug.SetGCPercent(-1)
 	dieWithParent()
-	if name == "locks" {
+	switch name {
+	case "locks":
 		forkLocksMain(guard)
-	} else {
+	case "hook":
+		forkHookMain(guard)
+	default:
 		forkCaseMain(name, guard)
 	}
 	os.Exit(0)
@@ -406,4 +409,92 @@ func waitLimited(pid int) int {
 	unix.Kill(pid, unix.SIGKILL)
 	unix.Wait4(pid, &status, 0, nil)
 	return -1
+}
+
+// hookForks is how often a process with a function of OnClone forks.
+const hookForks = 10
+
+// TestOnCloneIsToldInAForkedChild: what the parent has registered is called in a child that
+// was really forked, once, whoever looks at the detectors there. Go's runtime works in such a
+// child only in part, see docs/fork.md. So a few may hang, but none may say anything else.
+func TestOnCloneIsToldInAForkedChild(t *testing.T) {
+	for _, c := range []struct {
+		look string
+		want string
+	}{
+		{"a Read", "told 1 times, at last of 2, Generation is 2"},
+		{"a Generation", "told 1 times, at last of 2, Generation is 2"},
+		{"the poll", "told 1 times, at last of 2, Generation is 2"},
+		{"a Read after stop", "told 0 times, at last of 0, Generation is 2"},
+	} {
+		t.Run(c.look, func(t *testing.T) {
+			t.Parallel()
+			out := runForkHelper(t, "hook/"+c.look, false, time.Minute)
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			last := len(lines) - 1
+			if want := "parent: told 0 times, at last of 0, Generation is 1"; lines[last] != want {
+				t.Errorf("%q, want %q", lines[last], want)
+			}
+			for _, line := range lines[:last] {
+				if want := "child: " + c.want; line != want {
+					t.Errorf("%q, want %q", line, want)
+				}
+			}
+			if last < hookForks*8/10 {
+				t.Errorf("%d of %d children hung", hookForks-last, hookForks)
+			}
+		})
+	}
+}
+
+func forkHookMain(look string) {
+	runtime.GOMAXPROCS(1) // or the new goroutine is given to a thread that the child does not have
+	f := new(forker)
+	var calls, told atomic.Uint64
+	stop := OnClone(func(generation uint64) {
+		calls.Add(1)
+		told.Store(generation)
+	})
+	var b [16]byte
+	Read(b[:])
+	Generation()
+	yield := func() {
+		for range 100 {
+			runtime.Gosched()
+		}
+	}
+	// A child does not sleep: a thread that it does not have may be the one to wait for timers.
+	run := func(limit time.Duration, enough func() bool) {
+		for start := time.Now(); time.Since(start) < limit && !enough(); {
+			runtime.Gosched()
+		}
+	}
+	say := func(who string) {
+		rawWrite(recordFD, fmt.Appendf(nil, "%s: told %d times, at last of %d, Generation is %d\n", who, calls.Load(), told.Load(), Generation()))
+	}
+	for fork := range hookForks {
+		waitLimited(f.fork(func() {
+			switch look {
+			case "a Read":
+				Read(b[:])
+			case "a Generation":
+				Generation()
+			case "a Read after stop":
+				stop()
+				// On a busy machine the child begins with the poll, which may have told it before.
+				yield()
+				calls.Store(0)
+				told.Store(0)
+				Read(b[:])
+			case "the poll":
+				run(childLimit/2, func() bool { return calls.Load() > 0 })
+			}
+			yield() // the poll does not look so soon
+			if fork == 0 {
+				run(2*hookPoll, func() bool { return calls.Load() > 1 })
+			}
+			say("child")
+		}))
+	}
+	say("parent")
 }
