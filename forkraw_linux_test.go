@@ -414,9 +414,9 @@ func waitLimited(pid int) int {
 // hookForks is how often a process with a function of OnClone forks.
 const hookForks = 10
 
-// TestOnCloneIsToldInAForkedChild: what the parent has registered is called in a child that
-// was really forked, once, whoever looks at the detectors there. Go's runtime works in such a
-// child only in part, see docs/fork.md. So a few may hang, but none may say anything else.
+// TestOnCloneIsToldInAForkedChild: a function that the parent has registered is called once in a
+// forked child, whoever looks at the detectors there. Go's runtime works only in part in such a
+// child, see docs/fork.md, so a few may hang. All others must be told.
 func TestOnCloneIsToldInAForkedChild(t *testing.T) {
 	for _, c := range []struct {
 		look string

@@ -20,8 +20,8 @@ import (
 	"github.com/clonerand/rand/internal/vmguest"
 )
 
-// roles are what this test binary is instead of a test run, each where an environment
-// variable asks for it. A role that is asked for does not return.
+// A role turns this test binary into a helper process, where an environment variable asks
+// for it. It then does not return.
 var roles = []func(){vmGuest, stepHelper}
 
 func TestMain(m *testing.M) {
@@ -50,8 +50,8 @@ func noDetectors() *cloneWatch {
 	}
 }
 
-// wordsSignal is a clone signal in plain memory: a word of watch tells of a clone, one of
-// hints of what may be none.
+// wordsSignal is a clone signal in plain memory. A change of a word in watch tells of a clone;
+// one of a word in hints may have another cause.
 func wordsSignal(memory []uint64, watch, hints []int) []func() signal {
 	return []func() signal{func() signal { return signal{name: "test", memory: memory, watch: watch, hints: hints} }}
 }
@@ -341,11 +341,10 @@ func itself(t testing.TB, env ...string) *exec.Cmd {
 
 const againEnv = "CLONERAND_TEST_AGAIN=1"
 
-// isAgain reports whether this is the process that again has started, or that was started
-// with againEnv.
+// isAgain reports whether againEnv is in the environment of this process.
 func isAgain() bool { return os.Getenv("CLONERAND_TEST_AGAIN") != "" }
 
-// again runs this test in a process of its own.
+// again runs this test in a process of its own, in which isAgain is true.
 func again(t *testing.T, env ...string) (out string, err error) {
 	t.Helper()
 	cmd := itself(t, append(env, againEnv)...)
@@ -376,8 +375,8 @@ func (p *pauseDetector) decided() (l *pauseLimits, why string) {
 	return nil, "it is not measured within a second"
 }
 
-// vmGuest runs the guest of vmtest and does not return, where vmtest has booted this machine with the test binary of
-// this package as its only program: what runs there is this very code, and with its detectors off a control.
+// vmGuest runs the guest of vmtest, where vmtest has booted this machine with the test binary as
+// its only program. The guest is this very code, and with its detectors off a control.
 func vmGuest() {
 	vmguest.Run(func() vmguest.Guest {
 		_, why := thisHost().pause.decided()
@@ -407,8 +406,8 @@ func vmGenerator(name string, reader func() io.Reader) probe.Generator {
 	}}
 }
 
-// vmWithoutPauses is this machine with the pause detector off in every respect: on a counter that stands
-// still and may. One that moves would still show that it was set back, as in a machine that has hibernated.
+// vmWithoutPauses is this machine on a counter that stands still, and may. One that moves would
+// show that it was set back, as after a hibernation.
 func vmWithoutPauses(clones *cloneWatch) *host {
 	h := newHost()
 	h.clones, h.pause = clones, neverPaused()
@@ -417,6 +416,7 @@ func vmWithoutPauses(clones *cloneWatch) *host {
 	return h
 }
 
+// notLocked checks that no state of p is locked.
 func notLocked(t *testing.T, p *pool) {
 	t.Helper()
 	states := p.shards.Load().states

@@ -43,9 +43,9 @@ func inFolder(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// wantSeed checks that OpenNVSeed and a draw work, and that only the draw changes the seed.
-// Where words are wanted both fail with all of them: nothing is handed out, and the folder
-// stays as it was, but for a new lock, and for a FILE.next that nobody can remove.
+// wantSeed checks what OpenNVSeed and a draw say. If want is "" both work, and only the draw
+// changes the seed. Else both fail with want and more in the error. Then nothing is handed out,
+// and the folder stays as it was. A new lock may be there, and a FILE.next that nobody can remove.
 func wantSeed(t testing.TB, s *NVSeed, path, want string, more ...string) (openErr, readErr error) {
 	t.Helper()
 	dir, name := filepath.Split(path)

@@ -262,9 +262,9 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 }
 
 // One stall of the machine while the rate is measured, beside a clock that missed 2.9 s. The
-// rate since the measuring began is then too high, and so is the bound of the span that the
-// stall fell into. That rate of 9.75 GHz would be possible: only the bounds of the other
-// spans tell that it is wrong.
+// rate since the measuring began is then too high, and so is the bound of the span with the
+// stall. After 3.9 s the rate seems to be 9.75 GHz, which is possible: only the bounds of the
+// other spans show that it is wrong.
 func TestAStallDoesNotWidenG(t *testing.T) {
 	for _, ran := range []time.Duration{3000 * time.Millisecond, 3900 * time.Millisecond} {
 		for stall := range 40 {
