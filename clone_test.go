@@ -2,7 +2,6 @@ package rand
 
 import (
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +15,7 @@ func wordsWatch(words []uint64) *cloneWatch {
 	for i := range watch {
 		watch[i] = i
 	}
-	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: watch} }}
+	w.signals = wordsSignal(words, watch, nil)
 	return w
 }
 
@@ -79,7 +78,7 @@ func TestForksAndClonesAreCounted(t *testing.T) {
 	words := make([]uint64, 2)
 	page := new(uint64)
 	w := wordsWatch(words)
-	w.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
+	w.signals = wordsSignal(words, []int{0}, []int{1})
 	w.forkPage = func() (*uint64, string) { return page, "" }
 	w.number()
 	for i, c := range []struct {
@@ -118,7 +117,7 @@ func TestAForkDoesNotHideAClone(t *testing.T) {
 		h := newHost()
 		h.clones = noDetectors()
 		h.clones.forkPage = func() (*uint64, string) { return page, "" }
-		h.clones.signals = []func() signal{func() signal { return signal{name: "test", memory: words, watch: []int{0}, hints: []int{1}} }}
+		h.clones.signals = wordsSignal(words, []int{0}, []int{1})
 		nv, _ := newSeed(t)
 		g, err := newGenerator(&Config{Entropy: nv}, h)
 		if err != nil {
@@ -305,125 +304,117 @@ func TestTheNumberUnderConcurrentChanges(t *testing.T) {
 	}
 }
 
-// Many goroutines read from one Reader while the signal keeps changing: no block twice, and a Read that starts after a
-// change is under its number.
-func TestManyGoroutinesWhileASignalChanges(t *testing.T) {
-	page := make([]uint64, 1)
-	h := newHost()
-	h.clones = noDetectors()
-	h.clones.signals = []func() signal{func() signal {
-		return signal{name: "test", memory: page, watch: []int{0}}
-	}}
-	var r io.Reader = newReaderOn(h)
-	const goroutines, reads = 8, 2000
-	var stop atomic.Bool
-	var changes sync.WaitGroup
-	changes.Go(func() {
-		for !stop.Load() {
-			before := h.clones.poll()
-			atomic.AddUint64(&page[0], 1)
-			if after := h.clones.poll(); after <= before {
-				t.Errorf("the clone number went from %d to %d over a change", before, after)
-			}
+// hooked is a host whose one clone signal is word 0, and a channel of what OnClone tells.
+func hooked(t *testing.T) (h *host, words []uint64, told chan uint64, stop func() bool) {
+	t.Helper()
+	words = make([]uint64, 1)
+	h = newHost()
+	h.clones = wordsWatch(words)
+	told = make(chan uint64, 100)
+	return h, words, told, h.clones.onClone(func(generation uint64) { told <- generation })
+}
+
+func wantTold(t *testing.T, told chan uint64, want uint64) {
+	t.Helper()
+	select {
+	case got := <-told:
+		if got != want {
+			t.Errorf("told of generation %d, want %d", got, want)
 		}
-	})
-	blocks := make([]map[[16]byte]bool, goroutines)
-	var readers sync.WaitGroup
-	for i := range goroutines {
-		blocks[i] = make(map[[16]byte]bool)
-		readers.Go(func() {
-			b := make([]byte, 8192)
-			for j := range reads {
-				b := b[:16+16*(j%4)]
-				if j%100 == 0 {
-					b = b[:cap(b)]
-				}
-				if _, err := r.Read(b); err != nil {
-					t.Error(err)
-				}
-				for ; len(b) >= 16; b = b[16:] {
-					if blocks[i][[16]byte(b)] {
-						t.Error("a block twice")
-					}
-					blocks[i][[16]byte(b)] = true
-				}
-			}
-		})
-	}
-	readers.Wait()
-	stop.Store(true)
-	changes.Wait()
-	all := make(map[[16]byte]bool)
-	total := 0
-	for _, m := range blocks {
-		total += len(m)
-		for block := range m {
-			all[block] = true
-		}
-	}
-	if len(all) != total {
-		t.Errorf("%d of %d blocks were read by two goroutines", total-len(all), total)
+	case <-time.After(10 * time.Second):
+		t.Fatalf("not told of generation %d", want)
 	}
 }
 
-// With the real counter, which sees real pauses: many goroutines on few CPUs are
-// taken off them all the time. Under the race detector this also shows that what
-// they share is shared rightly.
-func TestManyGoroutinesNeverReadTheSame(t *testing.T) {
-	h := newHost()
-	h.clones = noDetectors()
-	r := newReaderOn(h)
-	const readers = 32
-	rounds := 150
-	if raceEnabled || testing.Short() {
-		rounds = 50
-	}
-	stop := make(chan struct{})
-	var others, reading sync.WaitGroup
-	for _, disturb := range []func(){
-		func() { r.reseed([]byte("again")) },
-		r.deplete,
-		h.clones.bump,
-		func() { r.resist(true); r.resist(false) },
+func TestOnCloneIsToldByAReadAGenerationAndThePoll(t *testing.T) {
+	for name, look := range map[string]func(h *host){
+		"a Read":       func(h *host) { newReaderOn(h).Read(make([]byte, 16)) },
+		"a Generation": func(h *host) { h.clones.poll() },
+		"the poll":     func(*host) {},
 	} {
-		others.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(200 * time.Microsecond):
-					if o := r.epoch.Load(); o != nil {
-						disturb()
-					}
-				}
+		t.Run(name, func(t *testing.T) {
+			h, words, told, stop := hooked(t)
+			defer stop()
+			for i := range uint64(3) {
+				atomic.AddUint64(&words[0], 1)
+				look(h)
+				wantTold(t, told, i+2)
+			}
+			time.Sleep(2 * hookPoll)
+			if len(told) != 0 {
+				t.Error("told twice of one event")
 			}
 		})
 	}
-	read := make([][]byte, readers)
-	for i := range read {
-		reading.Go(func() {
-			for range rounds {
-				for _, n := range []int{16, 16, 48, 16, 1024, 16, 3008} {
-					b := make([]byte, n)
-					if _, err := r.Read(b); err != nil {
-						t.Error(err)
-						return
-					}
-					read[i] = append(read[i], b...)
-				}
+}
+
+func TestOnCloneIsToldOfAFork(t *testing.T) {
+	var pid atomic.Int64
+	w := noDetectors()
+	w.identity = func() int { return int(pid.Load()) }
+	told := make(chan uint64, 1)
+	defer w.onClone(func(generation uint64) { told <- generation })()
+	pid.Store(7)
+	wantTold(t, told, 2)
+}
+
+func TestOnCloneStops(t *testing.T) {
+	h, words, told, stop := hooked(t)
+	if !stop() || stop() {
+		t.Error("stop does not report whether it ended the registration")
+	}
+	atomic.AddUint64(&words[0], 1)
+	h.clones.poll()
+	time.Sleep(3 * hookPoll)
+	if len(told) != 0 {
+		t.Error("told after stop")
+	}
+	if h.clones.hooks.polling.Load() {
+		t.Error("the detectors are looked at for nobody")
+	}
+	again := make(chan uint64, 1)
+	defer h.clones.onClone(func(generation uint64) { again <- generation })()
+	atomic.AddUint64(&words[0], 1)
+	wantTold(t, again, 3)
+}
+
+// Many register, stop and read while the signal moves: each that stays is told of the
+// last event.
+func TestOnCloneUnderLoad(t *testing.T) {
+	h, words, _, stop := hooked(t)
+	defer stop()
+	const hooks, events = 20, 50
+	latest := make([]atomic.Uint64, hooks)
+	var wg sync.WaitGroup
+	for i := range hooks {
+		wg.Go(func() {
+			for range 10 {
+				h.clones.onClone(func(uint64) {})()
 			}
+			h.clones.onClone(func(generation uint64) {
+				for old := latest[i].Load(); old < generation && !latest[i].CompareAndSwap(old, generation); {
+					old = latest[i].Load()
+				}
+			})
 		})
 	}
-	reading.Wait()
-	close(stop)
-	others.Wait()
-	seen := make(map[block]bool)
-	for _, b := range read {
-		for _, x := range blocksOf(b) {
-			if seen[x] {
-				t.Fatal("a block was read twice")
+	wg.Wait()
+	for range events {
+		atomic.AddUint64(&words[0], 1)
+		h.clones.poll()
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		missing := 0
+		for i := range latest {
+			if latest[i].Load() != events+1 {
+				missing++
 			}
-			seen[x] = true
+		}
+		if missing == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d were not told of the last event", missing, hooks)
 		}
 	}
 }

@@ -422,18 +422,16 @@ var forkGuards = map[string]func() (read readFunc, why string){
 	"the pause detector alone": func() (readFunc, string) {
 		h := newHost()
 		h.clones = noDetectors()
-		unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
-		if h.pause.usable() == nil {
-			return nil, "no usable counter"
+		if l, why := h.pause.decided(); l == nil {
+			return nil, why
 		}
 		return newReaderOn(h).Read, ""
 	},
 	"the pause detector alone, without CPU random": func() (readFunc, string) {
 		h := newHost()
 		h.clones, h.random = noDetectors(), nil
-		unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
-		if h.pause.usable() == nil {
-			return nil, "no usable counter"
+		if l, why := h.pause.decided(); l == nil {
+			return nil, why
 		}
 		return newReaderOn(h).Read, ""
 	},
@@ -494,10 +492,3 @@ func oneShard(r *pool) *pool {
 
 // streamInMemory is an entropy source that is copied with the process.
 func streamInMemory() *mathrand.ChaCha8 { return mathrand.NewChaCha8([32]byte{1}) }
-
-// counterOff is a detector on a machine without a usable counter.
-func counterOff() *pauseDetector {
-	p := new(pauseDetector)
-	p.limits.Store(&pauseLimits{why: "switched off for a test"})
-	return p
-}

@@ -3,7 +3,14 @@ package rand
 import (
 	"bytes"
 	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -194,4 +201,354 @@ func TestPersonalizationIsCopied(t *testing.T) {
 	if !bytes.Equal(run(false), run(true)) {
 		t.Error("a change after New changes the output")
 	}
+}
+
+var _ io.Closer = (*Generator)(nil)
+
+// A Generator that is closed gives nothing more and keeps nothing, whatever it is asked.
+func TestClosedGenerators(t *testing.T) {
+	for _, size := range []int{1, 16, 100, 5000} {
+		s := newSource("s")
+		g, err := newGenerator(&Config{Entropy: s, Personalization: []byte("p")}, thisHost())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, size)
+		g.Read(b)
+		in := g.state()
+		if in.drbg.key == [keyLen]byte{} {
+			t.Fatal("no key before Close")
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.E()
+		check := func(after string) {
+			t.Helper()
+			if n, err := g.Read(b); n != 0 || !errors.Is(err, fs.ErrClosed) || !bytes.Equal(b, make([]byte, size)) {
+				t.Errorf("after %s a Read of %d bytes returns %d, %v, and b is not cleared: %v", after, size, n, err, !bytes.Equal(b, make([]byte, size)))
+			}
+			if *in.secrets != (secrets{}) || *g.state().secrets != (secrets{}) {
+				t.Errorf("after %s secrets are left", after)
+			}
+		}
+		check("Close")
+		if err := g.Reseed([]byte("a personalization")); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("Reseed: %v", err)
+		}
+		check("Reseed")
+		if err := g.SetPredictionResistance(true); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("SetPredictionResistance: %v", err)
+		}
+		check("SetPredictionResistance")
+		g.Deplete()
+		check("Deplete")
+		if err := g.Close(); err != nil {
+			t.Errorf("a second Close: %v", err)
+		}
+		check("a second Close")
+		if e := s.E(); e != 0 {
+			t.Errorf("a closed Generator drew entropy %d times", e)
+		}
+	}
+	if err := new(Generator).Close(); err != errNoGenerator {
+		t.Errorf("a Generator not made by New: %v", err)
+	}
+}
+
+// Close beside Reads, Reseeds and Depletes of other goroutines: a Read gives all of its bytes
+// or none, and none once Close has returned.
+func TestCloseBesideReads(t *testing.T) {
+	for range 50 {
+		g, err := New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closed atomic.Bool
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				b := make([]byte, []int{16, 40, 1000, 5000}[i])
+				for range 100_000 { // far more than there is time for
+					clear(b)
+					was := closed.Load()
+					n, err := g.Read(b)
+					if err == nil && (was || n != len(b) || bytes.Equal(b[len(b)-16:], make([]byte, 16))) {
+						t.Errorf("a Read of %d bytes, closed before: %v, returned %d bytes: %x", len(b), was, n, b[len(b)-16:])
+					}
+					if err != nil {
+						if !errors.Is(err, fs.ErrClosed) || !bytes.Equal(b, make([]byte, len(b))) {
+							t.Errorf("%v, b cleared: %v", err, bytes.Equal(b, make([]byte, len(b))))
+						}
+						return
+					}
+					switch i {
+					case 0:
+						g.Reseed(nil)
+					case 1:
+						g.Deplete()
+					}
+				}
+			})
+		}
+		runtime.Gosched()
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		closed.Store(true)
+		wg.Wait()
+	}
+}
+
+// A panic or a Goexit in Entropy leaves no lock held, and nothing in b that was not
+// checked.
+func TestEntropyThatDoesNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("Entropy") }, "Goexit": runtime.Goexit} {
+		for _, size := range []int{16, 1024, 200_000} {
+			s := newSource("own")
+			g, err := New(&Config{Entropy: s, ReseedInterval: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.setOnDraw(func(int) { leave() })
+			b := bytes.Repeat([]byte{0xaa}, size)
+			if size <= maxSmall {
+				g.Deplete() // else it is asked in the middle, for the second request
+			}
+			returned := false
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				defer func() { recover() }()
+				g.Read(b)
+				returned = true
+			}()
+			if <-done; returned {
+				t.Fatalf("%s, %d bytes: Entropy was not asked", name, size)
+			}
+			if !bytes.Equal(b, make([]byte, size)) {
+				t.Errorf("%s, %d bytes: something is left in the slice", name, size)
+			}
+			notLocked(t, &g.pool)
+			s.setOnDraw(nil)
+			readN(t, g, size)
+		}
+	}
+}
+
+func TestNVSeedAsTheOnlySource(t *testing.T) {
+	s, path := newSeed(t)
+	seeds := map[string]bool{}
+	advanced := func() bool {
+		b := string(mustReadFile(t, path))
+		defer func() { seeds[b] = true }()
+		return !seeds[b]
+	}
+	advanced()
+	g, err := New(&Config{Entropy: s, ReseedInterval: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]byte, bufferLen)
+	for _, c := range []struct {
+		name string
+		do   func() error
+		want bool // the file is advanced
+	}{
+		{"New", func() error { return nil }, true},
+		{"Read from what is kept", func() error { _, err := g.Read(out[:16]); return err }, false},
+		{"Reseed(nil)", func() error { return g.Reseed(nil) }, true},
+		{"Read after it", func() error { _, err := g.Read(out[:16]); return err }, false},
+		{"Deplete", func() error { g.Deplete(); return nil }, false},
+		{"Read after it", func() error { _, err := g.Read(out[:16]); return err }, true},
+		{"Read past the reseed interval", func() error {
+			for range 8 {
+				if _, err := g.Read(out[:maxSmall]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, true},
+		{"SetPredictionResistance(false)", func() error { return g.SetPredictionResistance(false) }, false},
+	} {
+		if err := c.do(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := advanced(); got != c.want {
+			t.Errorf("%s: the file was advanced: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNVSeedThatFailsAsTheOnlySource(t *testing.T) {
+	s, path := newSeed(t)
+	g, err := New(&Config{Entropy: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := mustReadFile(t, path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		do   func() error
+	}{
+		{"Reseed", func() error { return g.Reseed(nil) }},
+		{"Read", func() error { _, err := g.Read(make([]byte, 16)); return err }},
+		{"New", func() error { _, err := New(&Config{Entropy: s}); return err }},
+	} {
+		if err := c.do(); !errors.Is(err, ErrEntropy) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "clonerand seed create") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if err := os.WriteFile(path, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Read(make([]byte, 16)); err != nil {
+		t.Errorf("when the seed is back: %v", err)
+	}
+}
+
+func TestNVSeedBesideAnotherSource(t *testing.T) {
+	s, path := newSeed(t)
+	s.stamp = frozen
+	before := mustReadFile(t, path)
+	read := func(cfg *Config) []byte {
+		t.Helper()
+		cfg.Entropy = bytes.NewReader(make([]byte, 4*entropyLen))
+		h, _, _ := signalledHost()
+		g, err := newGenerator(cfg, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return readN(t, g, 48)
+	}
+	if bytes.Equal(read(&Config{}), read(&Config{NVSeed: s})) {
+		t.Error("the seed did not go into the state")
+	}
+	if bytes.Equal(before, mustReadFile(t, path)) {
+		t.Error("the seed was not advanced")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(&Config{NVSeed: s}); !errors.Is(err, ErrEntropy) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("New with a seed that fails: %v", err)
+	}
+	if _, err := New(&Config{Entropy: (*NVSeed)(nil)}); err == nil {
+		t.Error("New with a nil *NVSeed as the only source made a generator")
+	}
+}
+
+// The file was cloned with the machine: to draw from it again would repeat.
+func TestNVSeedGeneratorAfterACloneSignal(t *testing.T) {
+	for range 3 {
+		s, path := newSeed(t)
+		h, word, pid := signalledHost()
+		g, err := newGenerator(&Config{Entropy: s}, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for event := range 3 {
+			readN(t, g, 48)
+			atomic.AddUint64(word, 1)
+			before := mustReadFile(t, path)
+			for _, c := range []struct {
+				name string
+				do   func() error
+			}{
+				{"Read", func() error { _, err := g.Read(make([]byte, 16)); return err }},
+				{"Read again", func() error { _, err := g.Read(make([]byte, 16)); return err }},
+				{"large Read", func() error { _, err := g.Read(make([]byte, 1<<20)); return err }},
+				{"Reseed(nil)", func() error { return g.Reseed(nil) }},
+				{"Reseed with 15 bytes", func() error { return g.Reseed(make([]byte, minUnique-1)) }},
+				{"Read after it", func() error { _, err := g.Read(make([]byte, 16)); return err }},
+				{"Read after Deplete", func() error { g.Deplete(); _, err := g.Read(make([]byte, 16)); return err }},
+				{"Read after a fork as well", func() error { *pid++; _, err := g.Read(make([]byte, 16)); return err }},
+			} {
+				if err := c.do(); !errors.Is(err, ErrCloned) {
+					t.Errorf("event %d, %s: %v", event, c.name, err)
+				}
+			}
+			if !bytes.Equal(before, mustReadFile(t, path)) {
+				t.Errorf("event %d: the file was advanced", event)
+			}
+			if err := g.Reseed([]byte("0123456789abcdef")); err != nil {
+				t.Errorf("event %d, Reseed with 16 bytes: %v", event, err)
+			}
+			if bytes.Equal(before, mustReadFile(t, path)) {
+				t.Errorf("event %d: the file was not advanced by Reseed", event)
+			}
+		}
+		// A fork is another matter.
+		before := readN(t, g, 48)
+		*pid++
+		if after := readN(t, g, 48); bytes.Equal(after, before) {
+			t.Error("the same bytes after a fork")
+		}
+	}
+}
+
+// A Reseed that could not draw is no Reseed.
+func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
+	s, path := newSeed(t)
+	h, word, _ := signalledHost()
+	g, err := newGenerator(&Config{Entropy: s}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	atomic.AddUint64(word, 1)
+	seed := mustReadFile(t, path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Reseed([]byte("0123456789abcdef")); !errors.Is(err, ErrEntropy) {
+		t.Errorf("Reseed: %v", err)
+	}
+	if err := os.WriteFile(path, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Its personalization is in the chain of the generator, so it is unique now.
+	readN(t, g, 48)
+}
+
+// Early boot: a generator that lives from an NV seed alone never waits for the
+// kernel's generator, not even as the last resort.
+func TestNVSeedOnlyNeverWaitsForTheKernel(t *testing.T) {
+	nv, _ := newSeed(t)
+	w := newWorld(0)
+	w.cpu = nil
+	h := w.host()
+	h.ready = func([]byte) bool { return false }
+	var asked atomic.Int32
+	h.system = readerFunc(func(b []byte) (int, error) { asked.Add(1); return w.system.Read(b) })
+	g, err := newGenerator(&Config{Entropy: nv}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readN(t, g, 16)
+	h.pause.limits.Load().widened.Store(true)
+	w.jitter = func() uint64 { return 50 * us }
+	for _, n := range []int{16, 5000} {
+		readN(t, g, n)
+		if asked.Load() != 0 {
+			t.Errorf("Read of %d: the kernel, which would make it wait, was asked %d times", n, asked.Swap(0))
+		}
+	}
+}
+
+// signalledHost is a machine whose only detectors are one word of memory and a
+// process ID that the test says.
+func signalledHost() (h *host, word *uint64, pid *int) {
+	memory, id := make([]uint64, 1), 1000
+	return &host{
+		clones: &cloneWatch{
+			forkPage: func() (*uint64, string) { return nil, "left out" },
+			identity: func() int { return id },
+			signals:  wordsSignal(memory, []int{0}, nil),
+		},
+		pause:  newPauseDetector(),
+		system: cryptoReader,
+	}, &memory[0], &id
 }

@@ -1,17 +1,41 @@
 package rand
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
 	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/clonerand/rand/internal/probe"
+	"github.com/clonerand/rand/internal/vmguest"
 )
+
+// A role turns this test binary into a helper process, where an environment variable asks
+// for it. It then does not return.
+var roles = []func(){vmGuest, stepHelper}
+
+func TestMain(m *testing.M) {
+	for _, role := range roles {
+		role()
+	}
+	os.Exit(m.Run())
+}
+
+// raceEnabled reports whether the race detector is in this binary.
+var raceEnabled = func() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}()
 
 // readerFunc is an io.Reader that is a function.
 type readerFunc func([]byte) (int, error)
@@ -24,6 +48,12 @@ func noDetectors() *cloneWatch {
 		forkPage: func() (*uint64, string) { return nil, "switched off for a test" },
 		identity: func() int { return 1 },
 	}
+}
+
+// wordsSignal is a clone signal in plain memory. A change of a word in watch tells of a clone;
+// one of a word in hints may have another cause.
+func wordsSignal(memory []uint64, watch, hints []int) []func() signal {
+	return []func() signal{func() signal { return signal{name: "test", memory: memory, watch: watch, hints: hints} }}
 }
 
 // pidOnly is a clone watch that looks at the process ID and at nothing else.
@@ -45,6 +75,13 @@ func neverPaused() *pauseDetector {
 	l := &pauseLimits{g: 1 << 61}
 	l.allowance.Store(l.g)
 	p.limits.Store(l)
+	return p
+}
+
+// counterOff is a detector on a machine without a usable counter.
+func counterOff() *pauseDetector {
+	p := new(pauseDetector)
+	p.limits.Store(&pauseLimits{why: "switched off for a test"})
 	return p
 }
 
@@ -202,9 +239,7 @@ func quietHost(s *countingSource) *host {
 
 // mixingHost is the same without a usable counter: every small Read mixes.
 func mixingHost(s *countingSource) *host {
-	p := new(pauseDetector)
-	p.limits.Store(&pauseLimits{why: "switched off for a test"})
-	return &host{clones: noDetectors(), pause: p, system: s}
+	return &host{clones: noDetectors(), pause: counterOff(), system: s}
 }
 
 // A randomness is what Generator and the default reader have in common, so that
@@ -296,6 +331,28 @@ func testBinary(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, os.Args[0], args...)
 }
 
+// itself is this test, to be run in a process of its own with env in its environment.
+func itself(t testing.TB, env ...string) *exec.Cmd {
+	cmd := testBinary(t.Context(), "-test.run=^"+t.Name()+"$")
+	// The race detector would wait for a second before each end.
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
+	return cmd
+}
+
+const againEnv = "CLONERAND_TEST_AGAIN=1"
+
+// isAgain reports whether againEnv is in the environment of this process.
+func isAgain() bool { return os.Getenv("CLONERAND_TEST_AGAIN") != "" }
+
+// again runs this test in a process of its own, in which isAgain is true.
+func again(t *testing.T, env ...string) (out string, err error) {
+	t.Helper()
+	cmd := itself(t, append(env, againEnv)...)
+	cmd.Args = append(cmd.Args, "-test.timeout=60s")
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}
+
 // skipEmulated skips a test of what the emulator does not do as the kernel does.
 func skipEmulated(t testing.TB, why string) {
 	t.Helper()
@@ -306,14 +363,96 @@ func skipEmulated(t testing.TB, why string) {
 
 // decided waits until it is known whether the counter is usable, and returns why not.
 func (p *pauseDetector) decided() (l *pauseLimits, why string) {
-	for range maxMeasures + 1 {
+	for range 1000 {
 		if l := p.usable(); l != nil {
 			return l, ""
 		}
 		if l := p.limits.Load(); l != nil && l.why != "" {
 			return nil, l.why
 		}
-		time.Sleep(20 * minMeasure)
+		time.Sleep(time.Millisecond)
 	}
-	return nil, "it is not measured"
+	return nil, "it is not measured within a second"
+}
+
+// vmGuest runs the guest of vmtest, where vmtest has booted this machine with the test binary as
+// its only program. The guest is this very code, and with its detectors off a control.
+func vmGuest() {
+	vmguest.Run(func() vmguest.Guest {
+		_, why := thisHost().pause.decided()
+		g := vmguest.Guest{
+			Generators: []probe.Generator{
+				vmGenerator("clonerand", func() io.Reader { return Reader }),
+				vmGenerator("unguarded", func() io.Reader { return newReaderOn(vmWithoutPauses(noDetectors())) }),
+				probe.CryptoRand(),
+				probe.NewControl(),
+			},
+			Counter:    why,
+			Generation: Generation,
+		}
+		if vmguest.Asked("SIGNALS") {
+			g.Generators = append(g.Generators, vmGenerator("signals alone", func() io.Reader {
+				return newReaderOn(vmWithoutPauses(newCloneWatch()))
+			}))
+		}
+		return g
+	})
+}
+
+func vmGenerator(name string, reader func() io.Reader) probe.Generator {
+	return probe.Generator{Name: name, New: func() (func([]byte) error, error) {
+		r := reader()
+		return func(b []byte) error { _, err := r.Read(b); return err }, nil
+	}}
+}
+
+// vmWithoutPauses is this machine on a counter that stands still, and may. One that moves would
+// show that it was set back, as after a hibernation.
+func vmWithoutPauses(clones *cloneWatch) *host {
+	h := newHost()
+	h.clones, h.pause = clones, neverPaused()
+	still := func() uint64 { return 1 }
+	h.pause.read, h.pause.readFenced = still, still
+	return h
+}
+
+// notLocked checks that no state of p is locked.
+func notLocked(t *testing.T, p *pool) {
+	t.Helper()
+	states := p.shards.Load().states
+	for i := range states {
+		if s := states[i].Load(); s != nil && s.lock.held != 0 {
+			t.Errorf("shard %d of %d is locked", i, len(states))
+		}
+	}
+}
+
+// wantErr checks that err has want in it, or is nil where want is "".
+func wantErr(t testing.TB, what string, err error, want string) {
+	t.Helper()
+	if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: %v, want %q in it", what, err, want)
+	}
+}
+
+// rerun runs the test again, alone, in a process with env in its environment,
+// and takes over its result.
+func rerun(t *testing.T, env string, options ...func(*exec.Cmd)) {
+	t.Helper()
+	cmd := itself(t, env)
+	cmd.Args = append(cmd.Args, "-test.v")
+	for _, o := range options {
+		o(cmd)
+	}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && !bytes.Contains(out, []byte("=== RUN")):
+		t.Skipf("this machine does not start such a process: %v", err)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP")):
+		t.Skipf("%s", out)
+	case !bytes.Contains(out, []byte("--- PASS")):
+		t.Errorf("the test did not run:\n%s", out)
+	}
 }

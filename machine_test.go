@@ -121,7 +121,7 @@ func (w *world) host() *host {
 // unwatched is the same with a counter that may not be used.
 func (w *world) unwatched() *host {
 	h := w.host()
-	h.pause.limits.Store(&pauseLimits{why: "switched off for a test"})
+	h.pause.limits.Store(counterOff().limits.Load())
 	return h
 }
 
@@ -160,6 +160,20 @@ func blocksOf(b []byte) []block {
 		blocks = append(blocks, block(b))
 	}
 	return blocks
+}
+
+// anyTwice reports whether a block comes twice in these reads.
+func anyTwice(reads ...[]byte) bool {
+	seen := make(map[block]bool)
+	for _, b := range reads {
+		for _, x := range blocksOf(b) {
+			if seen[x] {
+				return true
+			}
+			seen[x] = true
+		}
+	}
+	return false
 }
 
 // equalBlocks counts the blocks of b that are in a, wherever.

@@ -1,16 +1,21 @@
 package rand
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	cryptorand "crypto/rand"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -126,13 +131,8 @@ func TestNVSeedServesAnyLengthWithOneAdvance(t *testing.T) {
 		if advances != 1 || bytes.Equal(before, mustReadFile(t, path)) {
 			t.Errorf("%d bytes: %d advances", n, advances)
 		}
-		blocks := map[[16]byte]bool{}
-		for b := out; len(b) >= 16; b = b[16:] {
-			if block := [16]byte(b); blocks[block] {
-				t.Fatalf("%d bytes: a block repeats", n)
-			} else {
-				blocks[block] = true
-			}
+		if anyTwice(out) {
+			t.Errorf("%d bytes: a block repeats", n)
 		}
 	}
 }
@@ -333,209 +333,324 @@ func TestNVSeedWaitForAGoroutineIsBounded(t *testing.T) {
 	}
 }
 
-// signalledHost is a machine whose only detectors are one word of memory and a
-// process ID that the test says.
-func signalledHost() (h *host, word *uint64, pid *int) {
-	memory, id := make([]uint64, 1), 1000
-	return &host{
-		clones: &cloneWatch{
-			forkPage: func() (*uint64, string) { return nil, "left out" },
-			identity: func() int { return id },
-			signals:  []func() signal{func() signal { return signal{name: "test", memory: memory, watch: []int{0}} }},
-		},
-		pause:  newPauseDetector(),
-		system: cryptoReader,
-	}, &memory[0], &id
-}
+const (
+	seedHelperEnv    = "CLONERAND_TEST_SEED_HELPER"
+	seedHelperFailed = 3 // exit status
+)
 
-func TestNVSeedAsTheOnlySource(t *testing.T) {
-	s, path := newSeed(t)
-	seeds := map[string]bool{}
-	advanced := func() bool {
-		b := string(mustReadFile(t, path))
-		defer func() { seeds[b] = true }()
-		return !seeds[b]
-	}
-	advanced()
-	g, err := New(&Config{Entropy: s, ReseedInterval: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := make([]byte, bufferLen)
-	for _, c := range []struct {
-		name string
-		do   func() error
-		want bool // the file is advanced
-	}{
-		{"New", func() error { return nil }, true},
-		{"Read from what is kept", func() error { _, err := g.Read(out[:16]); return err }, false},
-		{"Reseed(nil)", func() error { return g.Reseed(nil) }, true},
-		{"Read after it", func() error { _, err := g.Read(out[:16]); return err }, false},
-		{"Deplete", func() error { g.Deplete(); return nil }, false},
-		{"Read after it", func() error { _, err := g.Read(out[:16]); return err }, true},
-		{"Read past the reseed interval", func() error {
-			for range 8 {
-				if _, err := g.Read(out[:maxSmall]); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, true},
-		{"SetPredictionResistance(false)", func() error { return g.SetPredictionResistance(false) }, false},
-	} {
-		if err := c.do(); err != nil {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if got := advanced(); got != c.want {
-			t.Errorf("%s: the file was advanced: %v, want %v", c.name, got, c.want)
-		}
-	}
-	if err := g.SetPredictionResistance(true); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("SetPredictionResistance(true): %v", err)
-	}
-	if _, err := New(&Config{Entropy: s, PredictionResistance: true}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("New with PredictionResistance: %v", err)
-	}
-}
-
-func TestNVSeedThatFailsAsTheOnlySource(t *testing.T) {
-	s, path := newSeed(t)
-	g, err := New(&Config{Entropy: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := mustReadFile(t, path)
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name string
-		do   func() error
-	}{
-		{"Reseed", func() error { return g.Reseed(nil) }},
-		{"Read", func() error { _, err := g.Read(make([]byte, 16)); return err }},
-		{"New", func() error { _, err := New(&Config{Entropy: s}); return err }},
-	} {
-		if err := c.do(); !errors.Is(err, ErrEntropy) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "clonerand seed create") {
-			t.Errorf("%s: %v", c.name, err)
-		}
-	}
-	if err := os.WriteFile(path, seed, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := g.Read(make([]byte, 16)); err != nil {
-		t.Errorf("when the seed is back: %v", err)
-	}
-}
-
-func TestNVSeedBesideAnotherSource(t *testing.T) {
-	s, path := newSeed(t)
-	s.stamp = frozen
-	before := mustReadFile(t, path)
-	read := func(cfg *Config) []byte {
-		t.Helper()
-		cfg.Entropy = bytes.NewReader(make([]byte, 4*entropyLen))
-		h, _, _ := signalledHost()
-		g, err := newGenerator(cfg, h)
+// seedHelpers are what a process started by seedHelper does. Their stamp is
+// frozen: if two draws from one seed were possible, they would be equal.
+var seedHelpers = map[string]func(s *NVSeed, args []string) error{
+	// draw N: N draws of 48 bytes, a line in hexadecimal each.
+	"draw": func(s *NVSeed, args []string) error {
+		n, err := strconv.Atoi(args[0])
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		return []byte(mustReadN(t, g, 48))
-	}
-	if bytes.Equal(read(&Config{}), read(&Config{NVSeed: s})) {
-		t.Error("the seed did not go into the state")
-	}
-	if bytes.Equal(before, mustReadFile(t, path)) {
-		t.Error("the seed was not advanced")
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := New(&Config{NVSeed: s}); !errors.Is(err, ErrEntropy) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("New with a seed that fails: %v", err)
-	}
-	if _, err := New(&Config{Entropy: (*NVSeed)(nil)}); err == nil {
-		t.Error("New with a nil *NVSeed as the only source made a generator")
-	}
-}
-
-// The file was cloned with the machine: to draw from it again would repeat.
-func TestNVSeedGeneratorAfterACloneSignal(t *testing.T) {
-	for range 3 {
-		s, path := newSeed(t)
-		h, word, pid := signalledHost()
-		g, err := newGenerator(&Config{Entropy: s}, h)
+		for out := make([]byte, 48); n > 0; n-- {
+			if _, err := s.Read(out); err != nil {
+				return err
+			}
+			fmt.Printf("%x\n", out)
+		}
+		return nil
+	},
+	// die STEP N: draw N times, then die at STEP of one more draw.
+	"die": func(s *NVSeed, args []string) error {
+		n, err := strconv.Atoi(args[1])
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for event := range 3 {
-			mustReadN(t, g, 48)
-			atomic.AddUint64(word, 1)
-			before := mustReadFile(t, path)
-			for _, c := range []struct {
-				name string
-				do   func() error
-			}{
-				{"Read", func() error { _, err := g.Read(make([]byte, 16)); return err }},
-				{"Read again", func() error { _, err := g.Read(make([]byte, 16)); return err }},
-				{"large Read", func() error { _, err := g.Read(make([]byte, 1<<20)); return err }},
-				{"Reseed(nil)", func() error { return g.Reseed(nil) }},
-				{"Reseed with 15 bytes", func() error { return g.Reseed(make([]byte, minUnique-1)) }},
-				{"Read after it", func() error { _, err := g.Read(make([]byte, 16)); return err }},
-				{"Read after Deplete", func() error { g.Deplete(); _, err := g.Read(make([]byte, 16)); return err }},
-				{"Read after a fork as well", func() error { *pid++; _, err := g.Read(make([]byte, 16)); return err }},
-			} {
-				if err := c.do(); !errors.Is(err, ErrCloned) {
-					t.Errorf("event %d, %s: %v", event, c.name, err)
+		die := func(step string) {
+			if n == 0 && step == args[0] {
+				if self, err := os.FindProcess(os.Getpid()); err == nil {
+					self.Kill() // SIGKILL, or TerminateProcess
 				}
-			}
-			if !bytes.Equal(before, mustReadFile(t, path)) {
-				t.Errorf("event %d: the file was advanced", event)
-			}
-			if err := g.Reseed([]byte("0123456789abcdef")); err != nil {
-				t.Errorf("event %d, Reseed with 16 bytes: %v", event, err)
-			}
-			if bytes.Equal(before, mustReadFile(t, path)) {
-				t.Errorf("event %d: the file was not advanced by Reseed", event)
+				select {}
 			}
 		}
-		// A fork is another matter.
-		before := mustReadN(t, g, 48)
-		*pid++
-		if after := mustReadN(t, g, 48); after == before {
-			t.Error("the same bytes after a fork")
+		s.step = die
+		for out := make([]byte, 48); ; n-- {
+			if _, err := s.Read(out); err != nil {
+				return err
+			}
+			die("drawn")
+			if _, err := os.Stdout.WriteString(hex.EncodeToString(out) + "\n"); err != nil {
+				return err
+			}
+			die("handed out")
+			if n == 0 {
+				return fmt.Errorf("there is no step %q", args[0])
+			}
 		}
-	}
+	},
+	// try: draw if nobody else does.
+	"try": func(s *NVSeed, args []string) error {
+		s.wait = 0
+		_, err := s.Read(make([]byte, 48))
+		return err
+	},
+	// hold STEP: stop at STEP until standard input ends.
+	"hold": func(s *NVSeed, args []string) error {
+		s.step = func(step string) {
+			if step == args[0] {
+				fmt.Println(step)
+				io.Copy(io.Discard, os.Stdin)
+			}
+		}
+		_, err := s.Read(make([]byte, 48))
+		return err
+	},
 }
 
-// A Reseed that could not draw is no Reseed.
-func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
-	s, path := newSeed(t)
-	h, word, _ := signalledHost()
-	g, err := newGenerator(&Config{Entropy: s}, h)
+// drawSteps are the steps of a draw, as the hook sees them, and what follows it.
+var drawSteps = []string{"opened", "lock opened", "locked", "read", "derived", "removed", "created", "written", "synced", "closed", "renamed", "durable", "drawn", "handed out"}
+
+func TestSeedHelperProcess(t *testing.T) {
+	if os.Getenv(seedHelperEnv) == "" {
+		t.Skip("not a test: what helper processes of other tests run")
+	}
+	args := strings.Split(os.Getenv(seedHelperEnv), "\n")
+	// The same as OpenNVSeed, but for its trial: it takes longer than the rest.
+	s, err := newNVSeed(args[1])
+	if err == nil {
+		s.stamp = frozen
+		err = seedHelpers[args[0]](s, args[2:])
+	}
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(seedHelperFailed)
 	}
-	atomic.AddUint64(word, 1)
-	seed := mustReadFile(t, path)
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.Reseed([]byte("0123456789abcdef")); !errors.Is(err, ErrEntropy) {
-		t.Errorf("Reseed: %v", err)
-	}
-	if err := os.WriteFile(path, seed, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Its personalization is in the chain of the generator, so it is unique now.
-	mustReadN(t, g, 48)
+	os.Exit(0)
 }
 
-func mustReadN(t testing.TB, g *Generator, n int) string {
+func seedHelper(t testing.TB, name, path string, args ...string) *exec.Cmd {
+	cmd := testBinary(context.Background(), "-test.run=^TestSeedHelperProcess$")
+	all := append([]string{name, path}, args...)
+	cmd.Env = append(os.Environ(), seedHelperEnv+"="+strings.Join(all, "\n"))
+	if name != "try" {
+		cmd.Stderr = os.Stderr
+	}
+	return cmd
+}
+
+// holdSeed starts a process that stops at a step of a draw, and returns it when
+// it has.
+func holdSeed(t testing.TB, path, step string) *exec.Cmd {
 	t.Helper()
-	out := make([]byte, n)
-	if _, err := g.Read(out); err != nil {
+	cmd := seedHelper(t, "hold", path, step)
+	in, err := cmd.StdinPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != step+"\n" {
+		t.Fatalf("the helper said %q, %v", line, err)
+	}
+	return cmd
+}
+
+func TestNVSeedProcessesExcludeEachOther(t *testing.T) {
+	_, onMemory := newSeed(t)
+	onDisk := filepath.Join(t.TempDir(), "seed")
+	if err := CreateNVSeed(onDisk); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, path       string
+		processes, draws int
+	}{
+		{"on memory", onMemory, 8, 1000},
+		{"on disk", onDisk, 4, 50}, // a draw takes longer there, so it is harder to get a turn
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "on memory" && !strings.HasPrefix(c.path, "/dev/shm") {
+				c.draws = 50 // it is a disk as well
+			}
+			var mu sync.Mutex
+			seen := map[string]bool{}
+			var wg sync.WaitGroup
+			for range c.processes {
+				wg.Go(func() {
+					cmd := seedHelper(t, "draw", c.path, strconv.Itoa(c.draws))
+					out, err := cmd.Output()
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					for line := range strings.Lines(string(out)) {
+						seen[line] = true
+					}
+				})
+			}
+			wg.Wait()
+			if want := c.processes * c.draws; len(seen) != want {
+				t.Errorf("%d distinct outputs of %d", len(seen), want)
+			}
+			openSeed(t, c.path)
+			if got := strings.Join(folder(t, filepath.Dir(c.path)), " "); got != "seed seed.lock" {
+				t.Errorf("the folder holds %s", got)
+			}
+		})
+	}
+}
+
+// Nobody keeps the others out by drawing again and again.
+func TestNVSeedEverybodyGetsATurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seed")
+	if err := CreateNVSeed(path); err != nil {
+		t.Fatal(err)
+	}
+	s := openSeed(t, path)
+	for range 2 {
+		cmd := seedHelper(t, "draw", path, "1000000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	}
+	stop := make(chan bool)
+	var wg sync.WaitGroup
+	for range 2 { // and in this process, where the disk is slow
+		busy := *s
+		busy.step = func(step string) {
+			if step == "written" {
+				time.Sleep(40 * time.Millisecond)
+			}
+		}
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				busy.Read(make([]byte, 48))
+			}
+		})
+	}
+	s.wait = 3 * time.Second
+	start := time.Now()
+	for range 10 {
+		time.Sleep(5 * time.Millisecond) // so that the others have it
+		if _, err := s.Read(make([]byte, 48)); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	t.Logf("10 draws among others took %v", time.Since(start))
+	close(stop)
+	wg.Wait()
+}
+
+// Each round kills a process at each step; the next process goes on with what
+// is there.
+func TestNVSeedKilledAtEveryStep(t *testing.T) {
+	rounds := 200
+	if testing.Short() {
+		rounds = 10
+	}
+	// Chains of their own, so that all processors have something to do.
+	const chains = 4
+	var wg sync.WaitGroup
+	for chain := range chains {
+		_, path := newSeed(t)
+		wg.Go(func() {
+			drawn := map[string]string{}
+			for round := chain; round < rounds; round += chains {
+				for i, step := range drawSteps {
+					before := (round + i) % 3
+					where := fmt.Sprintf("round %d, killed at %q after %d draws", round, step, before)
+					out, err := seedHelper(t, "die", path, step, strconv.Itoa(before)).Output()
+					if status, ok := err.(*exec.ExitError); !ok || status.ExitCode() == seedHelperFailed {
+						t.Errorf("%s: %v", where, err)
+						return
+					}
+					want := before
+					if step == "handed out" {
+						want++
+					}
+					if n := bytes.Count(out, []byte("\n")); n != want {
+						t.Errorf("%s: %d outputs", where, n)
+					}
+					for line := range strings.Lines(string(out)) {
+						if first, ok := drawn[line]; ok {
+							t.Errorf("%s: an output of %s again", where, first)
+						}
+						drawn[line] = where
+					}
+					seed := mustReadFile(t, path)
+					if len(seed) != nvSeedLen || blank(seed) {
+						t.Errorf("%s: the file holds %d bytes", where, len(seed))
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// The same at any moment, also within a system call.
+func TestNVSeedKilledAtAnyMoment(t *testing.T) {
+	_, path := newSeed(t)
+	drawn := map[string]bool{}
+	for round := range 40 {
+		cmd := seedHelper(t, "draw", path, "1000000")
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(pipe)
+		first, err := r.ReadString('\n') // it is at work
+		if err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Duration(round) * 300 * time.Microsecond)
+		cmd.Process.Kill()
+		rest, _ := io.ReadAll(r)
+		cmd.Wait()
+		lines := strings.SplitAfter(first+string(rest), "\n")
+		for _, line := range lines[:len(lines)-1] { // the last may be half a line
+			if drawn[line] {
+				t.Fatalf("round %d: an output again", round)
+			}
+			drawn[line] = true
+		}
+		if n := len(mustReadFile(t, path)); n != nvSeedLen {
+			t.Fatalf("round %d: the file holds %d bytes", round, n)
+		}
+	}
+	if len(drawn) < 40 {
+		t.Errorf("%d outputs in 40 rounds", len(drawn))
+	}
+	mustDraw(t, openSeed(t, path), 48, "")
+}
+
+// The lock belongs to the process, so a dead one has none, whatever it left running.
+func TestNVSeedLockOfADeadProcessIsGone(t *testing.T) {
+	s, path := newSeed(t)
+	cmd := holdSeed(t, path, "derived")
+	s.wait = 100 * time.Millisecond
+	_, err := s.Read(make([]byte, 48))
+	if err == nil || !strings.Contains(err.Error(), "lock "+path+".lock: held by ") || !strings.Contains(err.Error(), "for more than 100ms") {
+		t.Errorf("while a process holds the lock: %v", err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	mustDraw(t, s, 48, "")
 }

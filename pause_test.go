@@ -207,8 +207,7 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 
 // TestCounterSwitchedOff starts itself with the environment variable.
 func TestCounterSwitchedOff(t *testing.T) {
-	const ask = "CLONERAND_TEST_ASK_COUNTER"
-	if os.Getenv(ask) != "" {
+	if isAgain() {
 		time.Sleep(time.Millisecond)
 		p := thisHost().pause
 		os.Stdout.WriteString("usable: ")
@@ -222,13 +221,11 @@ func TestCounterSwitchedOff(t *testing.T) {
 		return
 	}
 	for _, value := range []string{"off", "on", ""} {
-		c := testBinary(t.Context(), "-test.run=^TestCounterSwitchedOff$")
-		c.Env = append(os.Environ(), ask+"=1", "CLONERAND_COUNTER="+value)
-		out, err := c.CombinedOutput()
+		out, err := again(t, "CLONERAND_COUNTER="+value)
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		off := strings.Contains(string(out), "usable: no, switched off by CLONERAND_COUNTER=off")
+		off := strings.Contains(out, "usable: no, switched off by CLONERAND_COUNTER=off")
 		if off != (value == "off") {
 			t.Errorf("CLONERAND_COUNTER=%s: %s", value, out)
 		}
@@ -264,19 +261,24 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 	}
 }
 
-// One stall of the machine while the rate is measured, beside a clock that missed 2.9 s.
+// One stall of the machine while the rate is measured, beside a clock that missed 2.9 s. The
+// rate since the measuring began is then too high, and so is the bound of the span with the
+// stall. After 3.9 s the rate seems to be 9.75 GHz, which is possible: only the bounds of the
+// other spans show that it is wrong.
 func TestAStallDoesNotWidenG(t *testing.T) {
-	for stall := range 40 {
-		b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
-		p := b.detector()
-		b.elapsed += 3 * time.Second
-		b.clockLag = 2900 * time.Millisecond
-		b.stall = stall
-		for try := 0; try < 100 && p.usable() == nil; try++ {
-			b.elapsed += 777 * time.Microsecond
-		}
-		if l := p.usable(); l == nil || float64(l.g) > 2.55*float64(gTicks) {
-			t.Errorf("a stall behind look %d: %+v, want a G of 5,000 ticks", stall, l)
+	for _, ran := range []time.Duration{3000 * time.Millisecond, 3900 * time.Millisecond} {
+		for stall := range 40 {
+			b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
+			p := b.detector()
+			b.elapsed += ran
+			b.clockLag = 2900 * time.Millisecond
+			b.stall = stall
+			for try := 0; try < 100 && p.usable() == nil; try++ {
+				b.elapsed += 777 * time.Microsecond
+			}
+			if l := p.usable(); l == nil || float64(l.g) > 2.55*float64(gTicks) {
+				t.Errorf("after %v, a stall behind look %d: %+v, want a G of 5,000 ticks", ran, stall, l)
+			}
 		}
 	}
 }

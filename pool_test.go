@@ -190,3 +190,103 @@ func TestNoBlockTwice(t *testing.T) {
 		t.Errorf("%d blocks came twice among %d", twice, len(all))
 	}
 }
+
+// Many goroutines read from one Reader while the signal keeps changing: no block twice, and a Read that starts after a
+// change is under its number.
+func TestManyGoroutinesWhileASignalChanges(t *testing.T) {
+	page := make([]uint64, 1)
+	h := newHost()
+	h.clones = wordsWatch(page)
+	r := newReaderOn(h)
+	const goroutines, reads = 8, 2000
+	var stop atomic.Bool
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for !stop.Load() {
+			before := h.clones.poll()
+			atomic.AddUint64(&page[0], 1)
+			if after := h.clones.poll(); after <= before {
+				t.Errorf("the clone number went from %d to %d over a change", before, after)
+			}
+		}
+	})
+	all := make([][]byte, goroutines)
+	var readers sync.WaitGroup
+	for i := range all {
+		readers.Go(func() {
+			for j := range reads {
+				n := 16 + 16*(j%4)
+				if j%100 == 0 {
+					n = 8192
+				}
+				b := make([]byte, n)
+				if _, err := r.Read(b); err != nil {
+					t.Error(err)
+				}
+				all[i] = append(all[i], b...)
+			}
+		})
+	}
+	readers.Wait()
+	stop.Store(true)
+	changes.Wait()
+	if anyTwice(all...) {
+		t.Error("a block was read twice")
+	}
+}
+
+// With the real counter, which sees real pauses: many goroutines on few CPUs are
+// taken off them all the time. Under the race detector this also shows that what
+// they share is shared rightly.
+func TestManyGoroutinesNeverReadTheSame(t *testing.T) {
+	h := newHost()
+	h.clones = noDetectors()
+	r := newReaderOn(h)
+	const readers = 32
+	rounds := 150
+	if raceEnabled || testing.Short() {
+		rounds = 50
+	}
+	stop := make(chan struct{})
+	var others, reading sync.WaitGroup
+	for _, disturb := range []func(){
+		func() { r.reseed([]byte("again")) },
+		r.deplete,
+		h.clones.bump,
+		func() { r.resist(true); r.resist(false) },
+	} {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(200 * time.Microsecond):
+					if o := r.epoch.Load(); o != nil {
+						disturb()
+					}
+				}
+			}
+		})
+	}
+	read := make([][]byte, readers)
+	for i := range read {
+		reading.Go(func() {
+			for range rounds {
+				for _, n := range []int{16, 16, 48, 16, 1024, 16, 3008} {
+					b := make([]byte, n)
+					if _, err := r.Read(b); err != nil {
+						t.Error(err)
+						return
+					}
+					read[i] = append(read[i], b...)
+				}
+			}
+		})
+	}
+	reading.Wait()
+	close(stop)
+	others.Wait()
+	if anyTwice(read...) {
+		t.Error("a block was read twice")
+	}
+}

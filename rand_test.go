@@ -187,17 +187,6 @@ func TestZeroGenerator(t *testing.T) {
 	g.Deplete()
 }
 
-// again runs this test in a process of its own, which is told by its environment.
-func again(t *testing.T, env ...string) (out string, err error) {
-	t.Helper()
-	cmd := testBinary(t.Context(), "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
-	cmd.Env = append(append(os.Environ(), "CLONERAND_TEST_AGAIN=1"), env...)
-	b, err := cmd.CombinedOutput()
-	return string(b), err
-}
-
-func isAgain() bool { return os.Getenv("CLONERAND_TEST_AGAIN") != "" }
-
 func TestInt(t *testing.T) {
 	for _, max := range []int64{1, 2, 3, 127, 128, 129, 255, 256, 257, 1 << 40} {
 		for range 50 {

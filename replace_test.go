@@ -1,4 +1,4 @@
-package rand_test
+package rand
 
 import (
 	"encoding/json"

@@ -31,6 +31,8 @@ const secretsEnv = "CLONERAND_TEST_SECRETS"
 // those that the package itself makes.
 const secretsMask = 0xa5
 
+func init() { roles = append(roles, secretsHelper) }
+
 // secretsHelper does not return in such a process. It writes the process ID to look at and
 // then its secrets, masked, a line each, to descriptor 3, and waits to be killed.
 func secretsHelper() {

@@ -386,3 +386,65 @@ func writeAt(path string, offset int64, b []byte) error {
 	_, err = f.WriteAt(b, offset)
 	return errors.Join(err, f.Close())
 }
+
+// TestInputsOfASeedingFitIntoTheirRoom counts all that can go into one: with every signal
+// of Linux, a chain, a salt and the random instruction. More than the room panics.
+func TestInputsOfASeedingFitIntoTheirRoom(t *testing.T) {
+	withSignals := func(words ...int) int {
+		h := newWorld(0).host()
+		for _, n := range words {
+			h.clones.signals = append(h.clones.signals, func() signal { return signal{name: "test", memory: make([]uint64, n)} })
+		}
+		s := newState(newConfig(h), 0)
+		s.buffer.startMixing()
+		b, random := s.extraInput(nil, (&epoch{id: 1}).chainOn(nil), true, true)
+		if !random {
+			t.Error("the random instruction gave nothing")
+		}
+		return len(b)
+	}
+	all := []int{vmclockWords, 1, signalfile.Size / 8}
+	if len(all) != len(signals) {
+		t.Errorf("%d signals are counted, and there are %d", len(all), len(signals))
+	}
+	n := withSignals(all...)
+	if want := blockLen + seedLen + cpuInputLen + 4*8 + 8*(vmclockWords+1) + signalfile.Size; n != want {
+		t.Errorf("the inputs have %d bytes, not %d", n, want)
+	}
+	withSignals(append(all, (maxExtra-n)/8)...) // all of the room
+	defer func() {
+		if recover() == nil {
+			t.Error("one word more than the room holds did not panic")
+		}
+	}()
+	withSignals(append(all, (maxExtra-n)/8+1)...)
+}
+
+// OnClone is told by a real generation file, and by a file that stands in for VMClock.
+func TestOnCloneIsToldByTheSignals(t *testing.T) {
+	for name, c := range map[string]struct {
+		page   []byte
+		open   func(path string) signal
+		offset int64
+	}{
+		"generation file": {make([]byte, 64), openGenerationFileAt, 0},
+		"vmclock":         {vmclockPage(nil), openVMClockAt, 8 * vmclockCounter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := writeSignalFile(t, c.page)
+			w := noDetectors()
+			w.signals = []func() signal{func() signal { return c.open(path) }}
+			told := make(chan uint64, 10)
+			defer w.onClone(func(generation uint64) { told <- generation })()
+			if why := w.current().signals[0].why(); why != "" {
+				t.Fatal(why)
+			}
+			for i := range uint64(3) {
+				if err := writeAt(path, c.offset, binary.LittleEndian.AppendUint64(nil, 1000+i)); err != nil {
+					t.Fatal(err)
+				}
+				wantTold(t, told, i+2)
+			}
+		})
+	}
+}

@@ -157,7 +157,7 @@ func TestReadsUnderConcurrentEvents(t *testing.T) {
 			backOff(0)
 		}
 	})
-	found := make([][]uint64, 16)
+	found := make([][]byte, 16)
 	for i := range found {
 		read := []readFunc{r.Read, g.Read}[i%2]
 		wg.Go(func() {
@@ -167,21 +167,15 @@ func TestReadsUnderConcurrentEvents(t *testing.T) {
 				if _, err := read(part); err != nil {
 					t.Error(err)
 				}
-				found[i] = blocks(found[i], part)
+				found[i] = append(found[i], part...)
 			}
 		})
 	}
 	wg.Wait()
 	stop.Store(true)
 	changer.Wait()
-	seen := map[uint64]bool{}
-	for _, f := range found {
-		for _, x := range f {
-			if seen[x] {
-				t.Fatal("a block came twice")
-			}
-			seen[x] = true
-		}
+	if anyTwice(found...) {
+		t.Error("a block came twice")
 	}
 }
 
@@ -411,9 +405,7 @@ func (w *signalWorld) Read(b []byte) (int, error) {
 func (w *signalWorld) host(counter bool) *host {
 	h := &host{clones: noDetectors(), pause: new(pauseDetector), system: w}
 	h.clones.identity = func() int { w.reach(); return 1 }
-	h.clones.signals = []func() signal{func() signal {
-		return signal{name: "test", memory: w.page[:], watch: []int{0}}
-	}}
+	h.clones.signals = wordsSignal(w.page[:], []int{0}, nil)
 	h.pause.clock = func() time.Time { return packageInit.clock } // copies must be equal, and the clock tells them apart
 	l := &pauseLimits{why: "switched off for a test"}
 	if counter {

@@ -1,6 +1,7 @@
 // A C program that uses the Go library, forks, and uses it in the children:
 //
 //	host outputs CHILDREN           lines of "who generation bytes..."
+//	host outputs CHILDREN hook      the same with a function of OnClone
 //	host OPERATION LOAD CHILDREN    how many children end, and how many hang
 #include <errno.h>
 #include <pthread.h>
@@ -15,6 +16,7 @@
 
 extern int chost_read(void *p, size_t n);
 extern unsigned long long chost_generation(void);
+extern void chost_on_clone(void);
 extern void chost_busy(int goroutines);
 extern void chost_alloc(int kib);
 extern void chost_gc(void);
@@ -98,7 +100,8 @@ static int await(pid_t pid) {
 
 int main(int argc, char **argv) {
 	int count[3] = {0, 0, 0};
-	if (argc == 3 && !strcmp(argv[1], "outputs")) {
+	if (argc >= 3 && !strcmp(argv[1], "outputs")) {
+		if (argc == 4) chost_on_clone();
 		outputs("parent");
 		for (int i = 0; i < atoi(argv[2]); i++) {
 			pid_t pid = fork();

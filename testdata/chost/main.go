@@ -62,4 +62,9 @@ func chost_goroutine() {
 	<-done
 }
 
+// chost_on_clone registers a function that waits for a clone.
+//
+//export chost_on_clone
+func chost_on_clone() { rand.OnClone(func(uint64) {}) }
+
 func main() {}

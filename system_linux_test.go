@@ -61,7 +61,7 @@ func TestSmallReadsMakeNoSystemCalls(t *testing.T) {
 	trace := t.TempDir() + "/trace"
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-o", trace, "-e", "trace=getrandom,getpid,write",
 		os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "CLONERAND_TEST_AGAIN=1",
+	cmd.Env = append(os.Environ(), againEnv,
 		"GODEBUG=asyncpreemptoff=1") // with it the runtime asks for the process ID to signal its threads
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if bytes.Contains(out, []byte("ptrace")) {
@@ -111,4 +111,45 @@ func kernelAtLeast(major, minor int) bool {
 		}
 	}
 	return haveMajor > major || haveMajor == major && haveMinor >= minor
+}
+
+// TestACounterThatIsForbiddenIsNotRead asks a child whose one thread may not execute
+// RDTSC. Go's runtime executes it now and then, and dies of it: so the child has
+// a few lives. What it must not do is to say that the counter can be read.
+func TestACounterThatIsForbiddenIsNotRead(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("prctl forbids the counter of an x86 only")
+	}
+	if isAgain() {
+		runtime.LockOSThread()
+		_, _, errno := unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TSC, unix.PR_TSC_SIGSEGV, 0, 0, 0, 0)
+		ok, why := hasCounter()
+		unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_TSC, unix.PR_TSC_ENABLE, 0, 0, 0, 0)
+		switch {
+		case errno != 0:
+			os.Stdout.WriteString("prctl: " + errno.Error())
+			os.Exit(3)
+		case ok:
+			os.Stdout.WriteString("usable")
+			os.Exit(4)
+		}
+		os.Stdout.WriteString(why)
+		os.Exit(0)
+	}
+	for range 20 {
+		c := itself(t, againEnv)
+		out, _ := c.Output()
+		switch c.ProcessState.ExitCode() {
+		case 0:
+			if want := "reading the TSC is forbidden to this process (prctl PR_SET_TSC)"; string(out) != want {
+				t.Errorf("%q, not %q", out, want)
+			}
+			return
+		case 3:
+			t.Skip(string(out))
+		case 4:
+			t.Fatal("the counter is said to be usable")
+		}
+	}
+	t.Error("no child has lived long enough to answer")
 }

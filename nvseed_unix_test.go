@@ -5,11 +5,11 @@ package rand
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,160 +21,148 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// inFolder is what lies in a folder: modes, where links lead, and what files hold.
+func inFolder(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, name := range folder(t, dir) {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := ""
+		switch {
+		case info.Mode().Type() == fs.ModeSymlink:
+			holds, _ = os.Readlink(path)
+		case info.Mode().IsRegular() && info.Size() <= 1<<20:
+			holds = fmt.Sprintf("%x", mustReadFile(t, path))
+		}
+		found[name] = fmt.Sprintf("%v, %d bytes: %s", info.Mode(), info.Size(), holds)
+	}
+	return found
+}
+
+// wantSeed checks what OpenNVSeed and a draw say. If want is "" both work, and only the draw
+// changes the seed. Else both fail with want and more in the error. Then nothing is handed out,
+// and the folder stays as it was. A new lock may be there, and a FILE.next that nobody can remove.
+func wantSeed(t testing.TB, s *NVSeed, path, want string, more ...string) (openErr, readErr error) {
+	t.Helper()
+	dir, name := filepath.Split(path)
+	before := inFolder(t, dir)
+	_, openErr = OpenNVSeed(path)
+	opened := inFolder(t, dir)
+	out := make([]byte, 48)
+	_, readErr = s.Read(out)
+	after := inFolder(t, dir)
+	for _, words := range append(more, want) {
+		wantErr(t, "OpenNVSeed", openErr, words)
+		wantErr(t, "Read", readErr, words)
+	}
+	if blank(out) != (want != "") {
+		t.Errorf("handed out: %x", out)
+	}
+	if diff := cmp.Diff(before[name], opened[name]); diff != "" {
+		t.Errorf("OpenNVSeed changed the seed: %s", diff)
+	}
+	for _, now := range []map[string]string{opened, after} {
+		if before[name+".lock"] == "" {
+			delete(now, name+".lock")
+		}
+		if now[name+".next"] != before[name+".next"] && os.Remove(path+".next") != nil {
+			delete(now, name+".next")
+		}
+		if diff := cmp.Diff(before, now); diff != "" && want != "" {
+			t.Errorf("the folder has changed: %s", diff)
+		}
+	}
+	return openErr, readErr
+}
+
 // What may lie where a seed should be: it is refused at once, by OpenNVSeed and
 // by a Read that finds it later, with an error that says what to do, and left alone.
 func TestNVSeedRefuses(t *testing.T) {
-	write := func(n int, mode fs.FileMode) func(t *testing.T, path string) {
-		return func(t *testing.T, path string) {
-			b := make([]byte, n)
-			fillRandom(t, b)
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
+	type put = func(path string) error
+	all := func(puts ...put) put {
+		return func(path string) (err error) {
+			for _, p := range puts {
+				err = errors.Join(err, p(path))
 			}
-			if err := os.Chmod(path, mode); err != nil {
-				t.Fatal(err)
-			}
+			return err
 		}
+	}
+	beside := func(suffix string, p put) put { return func(path string) error { return p(path + suffix) } }
+	holds := func(b []byte, mode fs.FileMode) put {
+		return func(path string) error { return errors.Join(os.WriteFile(path, b, 0o600), os.Chmod(path, mode)) }
+	}
+	file := func(n int, mode fs.FileMode) put {
+		b := make([]byte, n)
+		fillRandom(t, b)
+		return holds(b, mode)
+	}
+	good := file(64, 0o600)
+	link := func(to string) put { return func(path string) error { return os.Symlink(to, path) } }
+	dir := func(path string) error { return os.MkdirAll(path, 0o700) }
+	fifo := func(path string) error {
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			return fmt.Errorf("%w: %v", errors.ErrUnsupported, err)
+		}
+		return nil
 	}
 	for _, c := range []struct {
 		name string
-		put  func(t *testing.T, path string)
+		put  put
 		want string // in the error, PATH being the path
 		is   error
 	}{
-		{name: "nothing", put: func(*testing.T, string) {}, want: "create it with clonerand seed create", is: fs.ErrNotExist},
-		{name: "empty file", put: write(0, 0o600), want: "0 bytes, and a seed has at least 64: remove it, and put a seed there"},
-		{name: "63 bytes", put: write(63, 0o600), want: "63 bytes, and a seed has at least 64: remove it, and put a seed there"},
-		{name: "64 bytes", put: write(64, 0o600)},
-		{name: "1024 bytes", put: write(1024, 0o600)},
-		{name: "1025 bytes", put: write(1025, 0o600), want: "1025 bytes, and a seed has at most 1024: this is no seed file"},
-		{name: "1 GB", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.Truncate(path, 1<<30); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "a seed has at most 1024"},
-		{name: "mode 0400", put: write(64, 0o400)},
-		{name: "mode 0640", put: write(64, 0o640), want: "accessible to group or others (mode 0640): run chmod 600 PATH"},
-		{name: "mode 0604", put: write(64, 0o604), want: "accessible to group or others (mode 0604): run chmod 600 PATH"},
-		{name: "mode 0602", put: write(64, 0o602), want: "accessible to group or others (mode 0602): run chmod 600 PATH"},
-		{name: "zeros", put: func(t *testing.T, path string) {
-			if err := os.WriteFile(path, make([]byte, 64), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "every byte is 0x00, which is no entropy: remove it, and put a seed there"},
-		{name: "erased flash", put: func(t *testing.T, path string) {
-			if err := os.WriteFile(path, bytes.Repeat([]byte{0xff}, 1024), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "every byte is 0xff, which is no entropy: remove it, and put a seed there"},
-		{name: "folder", put: func(t *testing.T, path string) {
-			if err := os.Mkdir(path, 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "is a folder: name the seed file in it"},
-		{name: "FIFO", put: func(t *testing.T, path string) {
-			if err := unix.Mkfifo(path, 0o600); err != nil {
-				t.Skip("mkfifo:", err)
-			}
-		}, want: "is no regular file (p---------): name a seed file"},
-		{name: "symbolic link to a FIFO", put: func(t *testing.T, path string) {
-			if err := unix.Mkfifo(path+".fifo", 0o600); err != nil {
-				t.Skip("mkfifo:", err)
-			}
-			if err := os.Symlink(path+".fifo", path); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "is no regular file (p---------): name a seed file"},
-		{name: "device", put: func(t *testing.T, path string) {
-			if err := os.Symlink("/dev/zero", path); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "is no regular file (Dc---------): name a seed file"},
-		{name: "symbolic link to nowhere", put: func(t *testing.T, path string) {
-			if err := os.Symlink("none", path); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "the symbolic link leads nowhere: point it to a seed file", is: fs.ErrNotExist},
-		{name: "symbolic link to itself", put: func(t *testing.T, path string) {
-			if err := os.Symlink("seed", path); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "the symbolic link leads nowhere: point it to a seed file"},
-		{name: "hard link", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.Link(path, path+".old"); err != nil {
-				t.Skip("link:", err)
-			}
-		}, want: "has 2 hard links, and the others would keep the old seed: remove them"},
-		{name: "lock file is a folder", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.Mkdir(path+".lock", 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "lock PATH.lock"},
-		{name: "lock file is a FIFO", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := unix.Mkfifo(path+".lock", 0o600); err != nil {
-				t.Skip("mkfifo:", err)
-			}
-		}, want: "lock PATH.lock: is no regular file"},
-		{name: "lock file is a symbolic link", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.Symlink("elsewhere", path+".lock"); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "it must be a regular file of the owner of the seed: remove it"},
-		{name: "left by a crash", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			write(13, 0o600)(t, path+".next")
-			write(0, 0o600)(t, path+".lock")
-		}},
-		{name: "FILE.next is a symbolic link", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.Symlink("seed", path+".next"); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		{name: "FILE.next is a folder that is not empty", put: func(t *testing.T, path string) {
-			write(64, 0o600)(t, path)
-			if err := os.MkdirAll(path+".next/x", 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}, want: "PATH.next"},
+		{name: "nothing", put: all(), want: "create it with clonerand seed create", is: fs.ErrNotExist},
+		{name: "empty file", put: file(0, 0o600), want: "0 bytes, and a seed has at least 64: remove it, and put a seed there"},
+		{name: "63 bytes", put: file(63, 0o600), want: "63 bytes, and a seed has at least 64: remove it, and put a seed there"},
+		{name: "64 bytes", put: good},
+		{name: "1024 bytes", put: file(1024, 0o600)},
+		{name: "1025 bytes", put: file(1025, 0o600), want: "1025 bytes, and a seed has at most 1024: this is no seed file"},
+		{name: "1 GB", put: all(good, func(path string) error { return os.Truncate(path, 1<<30) }), want: "a seed has at most 1024"},
+		{name: "mode 0400", put: file(64, 0o400)},
+		{name: "mode 0640", put: file(64, 0o640), want: "accessible to group or others (mode 0640): run chmod 600 PATH"},
+		{name: "mode 0604", put: file(64, 0o604), want: "accessible to group or others (mode 0604): run chmod 600 PATH"},
+		{name: "mode 0602", put: file(64, 0o602), want: "accessible to group or others (mode 0602): run chmod 600 PATH"},
+		{name: "zeros", put: holds(make([]byte, 64), 0o600), want: "every byte is 0x00, which is no entropy: remove it, and put a seed there"},
+		{name: "erased flash", put: holds(bytes.Repeat([]byte{0xff}, 1024), 0o600), want: "every byte is 0xff, which is no entropy: remove it, and put a seed there"},
+		{name: "folder", put: dir, want: "is a folder: name the seed file in it"},
+		{name: "FIFO", put: fifo, want: "is no regular file (p---------): name a seed file"},
+		{name: "symbolic link to a FIFO", put: all(beside(".fifo", fifo), link("seed.fifo")), want: "is no regular file (p---------): name a seed file"},
+		{name: "device", put: link("/dev/zero"), want: "is no regular file (Dc---------): name a seed file"},
+		{name: "symbolic link to nowhere", put: link("none"), want: "the symbolic link leads nowhere: point it to a seed file", is: fs.ErrNotExist},
+		{name: "symbolic link to itself", put: link("seed"), want: "the symbolic link leads nowhere: point it to a seed file"},
+		{name: "hard link", put: all(good, func(path string) error { return os.Link(path, path+".old") }),
+			want: "has 2 hard links, and the others would keep the old seed: remove them"},
+		{name: "lock file is a folder", put: all(good, beside(".lock", dir)), want: "lock PATH.lock"},
+		{name: "lock file is a FIFO", put: all(good, beside(".lock", fifo)), want: "lock PATH.lock: is no regular file"},
+		{name: "lock file is a symbolic link", put: all(good, beside(".lock", link("elsewhere"))),
+			want: "it must be a regular file of the owner of the seed: remove it"},
+		{name: "left by a crash", put: all(good, beside(".next", file(13, 0o600)), beside(".lock", file(0, 0o600)))},
+		{name: "FILE.next is a symbolic link", put: all(good, beside(".next", link("seed")))},
+		{name: "FILE.next is a folder that is not empty", put: all(good, beside(".next/x", dir)), want: "PATH.next"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, path := newSeed(t)
-			for _, name := range folder(t, filepath.Dir(path)) {
-				if err := os.Remove(filepath.Join(filepath.Dir(path), name)); err != nil {
-					t.Fatal(err)
-				}
+			if err := errors.Join(os.Remove(path), os.Remove(path+".lock")); err != nil {
+				t.Fatal(err)
 			}
-			c.put(t, path)
-			before := folder(t, filepath.Dir(path))
-			want := strings.ReplaceAll(c.want, "PATH", path)
-			_, openErr := OpenNVSeed(path)
-			_, readErr := s.Read(make([]byte, 48))
-			for what, err := range map[string]error{"OpenNVSeed": openErr, "Read": readErr} {
-				switch {
-				case want == "" && err != nil:
-					t.Errorf("%s: %v", what, err)
-				case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path)):
-					t.Errorf("%s: %v, want %q in it", what, err, want)
-				case c.is != nil && !errors.Is(err, c.is):
-					t.Errorf("%s: %v is not %v", what, err, c.is)
-				}
+			if err := c.put(path); errors.Is(err, errors.ErrUnsupported) {
+				t.Skip(err)
+			} else if err != nil {
+				t.Fatal(err)
 			}
-			if want != "" {
-				lock := func(name string) bool { return name == "seed.lock" }
-				after := slices.DeleteFunc(folder(t, filepath.Dir(path)), lock)
-				if diff := cmp.Diff(slices.DeleteFunc(before, lock), after); diff != "" {
-					t.Errorf("the folder has changed: %s", diff)
-				}
-				return
+			want, more := strings.ReplaceAll(c.want, "PATH", path), path
+			if want == "" {
+				more = ""
 			}
-			info, err := os.Lstat(path)
-			if err != nil || info.Mode() != 0o600 || info.Size() != nvSeedLen {
+			openErr, readErr := wantSeed(t, s, path, want, more)
+			if c.is != nil && (!errors.Is(openErr, c.is) || !errors.Is(readErr, c.is)) {
+				t.Errorf("OpenNVSeed: %v; Read: %v; want %v", openErr, readErr, c.is)
+			}
+			if info, err := os.Lstat(path); want == "" && (err != nil || info.Mode() != 0o600 || info.Size() != nvSeedLen) {
 				t.Errorf("afterwards: %v, %v", info, err)
 			}
 		})
@@ -199,26 +187,14 @@ func TestNVSeedLocksNothingThatIsNoSeed(t *testing.T) {
 	}
 }
 
+// The lock is the file's, whatever its name.
 func TestNVSeedBehindASymbolicLink(t *testing.T) {
 	_, path := newSeed(t)
-	etc := memoryDir(t)
-	link := filepath.Join(etc, "link")
+	link := filepath.Join(memoryDir(t), "link")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	before := mustReadFile(t, path)
 	s := openSeed(t, link)
-	mustDraw(t, s, 48, "")
-	if to, err := os.Readlink(link); err != nil || to != path {
-		t.Errorf("the link is %q, %v", to, err)
-	}
-	if bytes.Equal(before, mustReadFile(t, path)) {
-		t.Error("the seed was not advanced")
-	}
-	if got := folder(t, etc); len(got) != 1 {
-		t.Errorf("beside the link: %v", got)
-	}
-	// The lock is the file's, whatever its name.
 	holdSeed(t, path, "locked")
 	s.wait = 50 * time.Millisecond
 	if _, err := s.Read(make([]byte, 48)); err == nil {
@@ -251,9 +227,7 @@ func TestNVSeedReplacedBetweenDraws(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := s.Read(make([]byte, 48))
-			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("%v, want %q", err, c.want)
-			}
+			wantErr(t, "Read", err, c.want)
 		})
 	}
 }
@@ -507,42 +481,17 @@ func TestNVSeedThatOthersCanPlant(t *testing.T) {
 				os.Chown(above, c.aboveOwner, c.aboveOwner), os.Chmod(above, c.above)); err != nil {
 				t.Fatal(err)
 			}
-			before := mustReadFile(t, path)
-			_, openErr := OpenNVSeed(path)
-			_, readErr := s.Read(make([]byte, 48))
 			want := strings.NewReplacer("FOLDER", folderPath, "ABOVE", above).Replace(c.want)
-			for what, err := range map[string]error{"OpenNVSeed": openErr, "Read": readErr} {
-				if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: %v, want %q in it", what, err, want)
-				}
-			}
-			if want != "" && !bytes.Equal(before, mustReadFile(t, path)) {
-				t.Error("the seed was changed")
-			}
+			wantSeed(t, s, path, want)
 			if c.own != 0 && c.owner == 0 { // its place is right
 				want = ""
 			}
-			err := CreateNVSeed(path + "2")
-			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-				t.Errorf("CreateNVSeed: %v, want %q in it", err, want)
-			}
+			wantErr(t, "CreateNVSeed", CreateNVSeed(path+"2"), want)
 			if _, err := os.Lstat(path + "2"); want != "" && err == nil {
 				t.Error("CreateNVSeed made a seed")
 			}
 		})
 	}
-}
-
-// asAnotherUser runs the test again as the user 12345.
-func asAnotherUser(t *testing.T, env string) {
-	t.Helper()
-	rerun(t, env, func(cmd *exec.Cmd) {
-		if !strings.Contains(cmd.Path, "qemu") {
-			cmd.Path = "/proc/self/exe" // the folder of the test binary is closed to others
-		}
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
-	})
 }
 
 // A service uses its own seed, or root's where it can, and nobody else's.
@@ -569,7 +518,10 @@ func TestNVSeedOfAService(t *testing.T) {
 			os.Symlink("../strange/seed", filepath.Join(dir, "root", "bad")), os.Symlink("../own/seed", filepath.Join(dir, "strange", "link"))); err != nil {
 			t.Fatal(err)
 		}
-		asAnotherUser(t, env+"="+dir)
+		rerun(t, env+"="+dir, func(cmd *exec.Cmd) {
+			cmd.Path, cmd.Dir = "/proc/self/exe", "/" // the folder of the test binary is closed to others
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+		})
 		if info, err := os.Stat(filepath.Join(dir, "own", "seed.lock")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 12345 {
 			t.Errorf("the lock of the service: %v, %v", info, err)
 		}
@@ -591,113 +543,90 @@ func TestNVSeedOfAService(t *testing.T) {
 		if err == nil {
 			_, err = s.Read(make([]byte, 48))
 		}
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q in it", name, err, want)
-		}
+		wantErr(t, name, err, want)
 	}
 }
 
 // A symbolic link that another user can lay, or lead elsewhere, chooses which file of ours 64 random bytes replace.
 func TestNVSeedBehindSymbolicLinks(t *testing.T) {
-	root := os.Getuid() == 0
 	for _, c := range []struct {
-		name string
-		lay  func(dir, target string) (path string, err error)
-		want string // in the error, DIR being the folder
+		name, path string // the path is in DIR
+		lay        string // in turn: NAME/ is a folder, NAME>TO a link, NAME:MODE a mode, NAME! another user's
+		want       string // in the error; SEED is the seed's path, FOLDER that of its folder
 	}{
-		{"a link to a link to a link", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Symlink(target, dir+"/3"), os.Symlink("3", dir+"/2"), os.Symlink(dir+"/2", dir+"/1"))
-		}, ""},
-		{"up and down", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Mkdir(dir+"/sub", 0o700), os.Symlink("./sub/../2", dir+"/1"), os.Symlink("sub/3", dir+"/2"), os.Symlink(target, dir+"/sub/3"))
-		}, ""},
-		{"a link to the folder", func(dir, target string) (string, error) {
-			return dir + "/folder/seed", os.Symlink(filepath.Dir(target), dir+"/folder")
-		}, ""},
-		{"a link above the folder, and one to the file", func(dir, target string) (string, error) {
-			return dir + "/root/" + dir + "/2", errors.Join(os.Symlink("/", dir+"/root"), os.Symlink(target, dir+"/2"))
-		}, ""},
-		{"39 links", func(dir, target string) (string, error) { return dir + "/0", chain(dir, target, 39) }, ""},
-		{"40 links", func(dir, target string) (string, error) { return dir + "/0", chain(dir, target, 40) }, ""},
-		{"41 links", func(dir, target string) (string, error) { return dir + "/0", chain(dir, target, 41) }, "leads nowhere"},
-		{"in a sticky folder", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Chmod(dir, 0o777|fs.ModeSticky), os.Symlink(target, dir+"/1"))
-		}, ""},
-		{"in a folder for everybody", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Chmod(dir, 0o777), os.Symlink(target, dir+"/1"))
-		}, "the folder DIR is writable by others"},
-		{"the second in a folder for everybody", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Mkdir(dir+"/sub", 0o700), os.Chmod(dir+"/sub", 0o777), os.Symlink("sub/2", dir+"/1"), os.Symlink(target, dir+"/sub/2"))
-		}, "the folder DIR/sub is writable by others"},
-		{"of another user", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Symlink(target, dir+"/1"), os.Lchown(dir+"/1", 12345, 12345))
-		}, "the symbolic link DIR/1 belongs to user 12345; it must be root's or this user's own: name the file itself"},
-		{"the second of another user", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Symlink("2", dir+"/1"), os.Symlink(target, dir+"/2"), os.Lchown(dir+"/2", 12345, 12345))
-		}, "the symbolic link DIR/2 belongs to user 12345"},
-		{"of another user in a sticky folder", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Chmod(dir, 0o777|fs.ModeSticky), os.Symlink(target, dir+"/1"), os.Lchown(dir+"/1", 12345, 12345))
-		}, "the symbolic link DIR/1 belongs to user 12345"},
-		{"to a folder, of another user", func(dir, target string) (string, error) {
-			return dir + "/folder/seed", errors.Join(os.Symlink(filepath.Dir(target), dir+"/folder"), os.Lchown(dir+"/folder", 12345, 12345))
-		}, "the symbolic link DIR/folder belongs to user 12345"},
-		{"in a folder of another user", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Symlink(target, dir+"/1"), os.Chown(dir, 12345, 12345))
-		}, "the folder DIR belongs to user 12345"},
-		{"to itself, by way of another", func(dir, target string) (string, error) {
-			return dir + "/1", errors.Join(os.Symlink("2", dir+"/1"), os.Symlink("1", dir+"/2"))
-		}, "leads nowhere"},
-		{"to a folder", func(dir, target string) (string, error) {
-			return dir + "/1", os.Symlink(filepath.Dir(target), dir+"/1")
-		}, "is a folder: name the seed file in it"},
-		{"to the root folder", func(dir, target string) (string, error) { return dir + "/1", os.Symlink("/", dir+"/1") }, "is a folder"},
-		{"to a file as a folder", func(dir, target string) (string, error) {
-			return dir + "/1", os.Symlink(target+"/seed", dir+"/1")
-		}, "not a directory"},
+		{"a link to a link to a link", "1", "3>SEED 2>3 1>DIR/2", ""},
+		{"up and down", "1", "sub/ 1>./sub/../2 2>sub/3 sub/3>SEED", ""},
+		{"a link to the folder", "folder/seed", "folder>FOLDER", ""},
+		{"a link above the folder, and one to the file", "root/DIR/2", "root>/ 2>SEED", ""},
+		{"39 links", "0", chain(39), ""},
+		{"40 links", "0", chain(40), ""},
+		{"41 links", "0", chain(41), "leads nowhere"},
+		{"in a sticky folder", "1", ".:1777 1>SEED", ""},
+		{"in a folder for everybody", "1", ".:777 1>SEED", "the folder DIR is writable by others"},
+		{"the second in a folder for everybody", "1", "sub/ sub:777 1>sub/2 sub/2>SEED", "the folder DIR/sub is writable by others"},
+		{"of another user", "1", "1>SEED 1!", "the symbolic link DIR/1 belongs to user 12345; it must be root's or this user's own: name the file itself"},
+		{"the second of another user", "1", "1>2 2>SEED 2!", "the symbolic link DIR/2 belongs to user 12345"},
+		{"of another user in a sticky folder", "1", ".:1777 1>SEED 1!", "the symbolic link DIR/1 belongs to user 12345"},
+		{"to a folder, of another user", "folder/seed", "folder>FOLDER folder!", "the symbolic link DIR/folder belongs to user 12345"},
+		{"in a folder of another user", "1", "1>SEED .!", "the folder DIR belongs to user 12345"},
+		{"to itself, by way of another", "1", "1>2 2>1", "leads nowhere"},
+		{"to a folder", "1", "1>FOLDER", "is a folder: name the seed file in it"},
+		{"to the root folder", "1", "1>/", "is a folder"},
+		{"to a file as a folder", "1", "1>SEED/seed", "not a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if strings.Contains(c.name, "another user") && !root {
+			if strings.Contains(c.name, "another user") && os.Getuid() != 0 {
 				t.Skip("only root can give a file to another user")
 			}
 			_, target := newSeed(t)
 			dir := memoryDir(t)
-			path, err := c.lay(dir, target)
-			if err != nil {
-				t.Fatal(err)
+			names := strings.NewReplacer("DIR", dir, "SEED", target, "FOLDER", filepath.Dir(target))
+			for _, step := range strings.Fields(c.lay) {
+				at := strings.IndexAny(step, ">:!")
+				if at < 0 {
+					at = len(step) - 1
+				}
+				path, arg := filepath.Join(dir, step[:at]), names.Replace(step[at+1:])
+				var err error
+				switch step[at] {
+				case '>':
+					err = os.Symlink(arg, path)
+				case ':':
+					var mode uint64
+					mode, err = strconv.ParseUint(arg, 8, 32)
+					err = errors.Join(err, unix.Chmod(path, uint32(mode)))
+				case '!':
+					err = os.Lchown(path, 12345, 12345)
+				case '/':
+					err = os.Mkdir(path, 0o700)
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", step, err)
+				}
 			}
-			before, names := mustReadFile(t, target), folder(t, dir)
+			path := dir + "/" + names.Replace(c.path)
+			before, links := mustReadFile(t, target), inFolder(t, dir)
 			s, err := newNVSeed(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, openErr := OpenNVSeed(path)
-			_, readErr := s.Read(make([]byte, 48))
-			want := strings.ReplaceAll(c.want, "DIR", dir)
-			for what, err := range map[string]error{"OpenNVSeed": openErr, "Read": readErr} {
-				if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: %v, want %q in it", what, err, want)
-				}
-			}
-			if advanced := !bytes.Equal(before, mustReadFile(t, target)); advanced != (want == "") {
+			wantSeed(t, s, path, names.Replace(c.want))
+			if advanced := !bytes.Equal(before, mustReadFile(t, target)); advanced != (c.want == "") {
 				t.Errorf("the seed was advanced: %v", advanced)
 			}
-			if diff := cmp.Diff(names, folder(t, dir)); diff != "" {
+			if diff := cmp.Diff(links, inFolder(t, dir)); diff != "" {
 				t.Errorf("beside the links: %s", diff)
 			}
 		})
 	}
 }
 
-// chain lays n symbolic links, the first of which is dir/0.
-func chain(dir, target string, n int) (err error) {
-	for i := range n {
-		to := strconv.Itoa(i + 1)
-		if i == n-1 {
-			to = target
-		}
-		err = errors.Join(err, os.Symlink(to, filepath.Join(dir, strconv.Itoa(i))))
+// chain lays n links, the first of which is 0.
+func chain(n int) (lay string) {
+	for i := range n - 1 {
+		lay += fmt.Sprintf("%d>%d ", i, i+1)
 	}
-	return err
+	return lay + strconv.Itoa(n-1) + ">SEED"
 }
 
 // Between any two steps of a draw another folder takes the place of the seed's: the draw goes on with the one that it has

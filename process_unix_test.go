@@ -3,12 +3,17 @@
 package rand
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,63 +156,15 @@ func TestAFaultInTheMiddleOfARead(t *testing.T) {
 // noBlockTwice looks at the blocks of what Reads have returned, or left behind.
 func noBlockTwice(t *testing.T, reads [][]byte) {
 	t.Helper()
-	seen := make(map[block]bool)
+	var blocks []block
 	for _, b := range reads {
-		for _, x := range blocksOf(b) {
-			if bytes.Count(x[:], []byte{0}) > blockLen/2 {
-				continue // cleared, or not written
-			}
-			if seen[x] {
-				t.Fatalf("16 bytes came twice")
-			}
-			seen[x] = true
-		}
+		blocks = append(blocks, blocksOf(b)...)
 	}
-}
-
-func notLocked(t *testing.T, p *pool) {
-	t.Helper()
-	states := p.shards.Load().states
-	for i := range states {
-		if s := states[i].Load(); s != nil && s.lock.held != 0 {
-			t.Errorf("shard %d of %d is locked", i, len(states))
-		}
-	}
-}
-
-// A panic or a Goexit in Entropy leaves no lock held, and nothing in b that was not
-// checked.
-func TestEntropyThatDoesNotReturn(t *testing.T) {
-	for name, leave := range map[string]func(){"panic": func() { panic("Entropy") }, "Goexit": runtime.Goexit} {
-		for _, size := range []int{16, 1024, 200_000} {
-			s := newSource("own")
-			g, err := New(&Config{Entropy: s, ReseedInterval: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.setOnDraw(func(int) { leave() })
-			b := bytes.Repeat([]byte{0xaa}, size)
-			if size <= maxSmall {
-				g.Deplete() // else it is asked in the middle, for the second request
-			}
-			returned := false
-			done := make(chan bool)
-			go func() {
-				defer close(done)
-				defer func() { recover() }()
-				g.Read(b)
-				returned = true
-			}()
-			if <-done; returned {
-				t.Fatalf("%s, %d bytes: Entropy was not asked", name, size)
-			}
-			if !bytes.Equal(b, make([]byte, size)) {
-				t.Errorf("%s, %d bytes: something is left in the slice", name, size)
-			}
-			notLocked(t, &g.pool)
-			s.setOnDraw(nil)
-			readN(t, g, size)
-		}
+	blocks = slices.DeleteFunc(blocks, func(x block) bool {
+		return bytes.Count(x[:], []byte{0}) > blockLen/2 // cleared, or not written
+	})
+	if anyTwice(flat(blocks)) {
+		t.Fatal("16 bytes came twice")
 	}
 }
 
@@ -242,5 +199,137 @@ func TestFaultsBesideReads(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("a Read hangs")
 		}
+	}
+}
+
+const (
+	stops     = 100
+	stopTime  = 5 * time.Millisecond
+	stopShown = stopTime / 2 // a gap of this length in the child is a stop, or else the machine was elsewhere
+)
+
+// TestEveryStopIsNoticed stops a process that reads in a loop, and lets it go on. The
+// child knows of the stops from the system's clock, which the generator does
+// not read, and counts the bytes drawn for salts and seedings.
+func TestEveryStopIsNoticed(t *testing.T) {
+	if isAgain() {
+		readUntilKilled(t)
+		return
+	}
+	if ok, why := hasCounter(); !ok {
+		t.Skip(why)
+	}
+	c := itself(t, againEnv)
+	c.Stderr = os.Stderr
+	pipe, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	defer c.Process.Kill()
+	lines := bufio.NewScanner(pipe)
+	found := make(chan string, 100*stops)
+	next := func() string {
+		if !lines.Scan() {
+			t.Fatalf("the child has ended: %v", lines.Err())
+		}
+		return lines.Text()
+	}
+	if line := next(); line != "reading" && os.Getenv(emulatorEnv) != "" {
+		t.Skip(line)
+	} else if line != "reading" {
+		t.Fatal(line)
+	}
+	go func() {
+		defer close(found)
+		for lines.Scan() {
+			found <- lines.Text()
+		}
+	}()
+	untraced := 2 // WUNTRACED of <sys/wait.h>, which package syscall lacks on AIX
+	if runtime.GOOS == "illumos" || runtime.GOOS == "solaris" {
+		untraced = 4
+	}
+	noticed, missed := 0, 0
+	count := func(line string) {
+		switch {
+		case strings.HasPrefix(line, "noticed"):
+			noticed++
+		case strings.HasPrefix(line, "missed"):
+			missed++
+		default:
+			t.Fatal(line)
+		}
+	}
+	for range stops {
+		if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		// The signal has stopped the child when the kernel says so to its parent.
+		var status syscall.WaitStatus
+		for {
+			_, err := syscall.Wait4(c.Process.Pid, &status, untraced, nil)
+			if err == syscall.EINTR {
+				continue
+			}
+			if err != nil || !status.Stopped() {
+				t.Fatalf("%v, %v", err, status)
+			}
+			break
+		}
+		time.Sleep(stopTime)
+		if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(stopTime)
+	}
+	time.Sleep(4 * stopTime)
+	c.Process.Kill()
+	// A gap that is no stop makes a line as well, and is to be noticed as well. A stop
+	// that falls into the writing of a line lies between no two Reads: of 100 a few may.
+	for line := range found {
+		count(line)
+	}
+	if missed != 0 || noticed < stops*9/10 {
+		t.Errorf("of %d stops %d were noticed and %d missed", stops, noticed, missed)
+	}
+}
+
+func readUntilKilled(t *testing.T) {
+	h := newHost()
+	drawn := 0
+	if random := h.random; random != nil {
+		h.random = func() (x, y uint64, ok bool) { drawn++; return random() }
+	}
+	h.system = readerFunc(func(b []byte) (int, error) { drawn++; return cryptoReader.Read(b) })
+	r := newReaderOn(h)
+	time.Sleep(time.Millisecond)
+	readN(t, r, 16)
+	if l, why := h.pause.decided(); l == nil {
+		fmt.Println("the counter is not usable: " + why)
+		return
+	}
+	fmt.Println("reading")
+	b := make([]byte, 16)
+	before, last := drawn, time.Now()
+	for end := last.Add(time.Minute); last.Before(end); {
+		r.Read(b)
+		now := time.Now()
+		if now.Sub(last) < stopShown {
+			before, last = drawn, now
+			continue
+		}
+		// The stop fell before that Read had looked at the counter, or after it: then the
+		// next one is to see it.
+		r.Read(b)
+		if drawn > before {
+			fmt.Println("noticed", now.Sub(last))
+		} else {
+			fmt.Println("missed", now.Sub(last))
+		}
+		before, last = drawn, time.Now()
 	}
 }

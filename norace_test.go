@@ -1,5 +1,0 @@
-//go:build !race
-
-package rand
-
-const raceEnabled = false
