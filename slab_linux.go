@@ -138,7 +138,7 @@ func (c *chunk) take() (n int, ok bool) {
 	}
 }
 
-// lock keeps the chunk in memory, if it may: each page from its first use on (Linux 4.4).
+// lock keeps the chunk in memory, if it may: each page from its first use on (Linux 4.4), or all at once.
 // Where it may not the rest of the protection stays. A child inherits no locks.
 func (c *chunk) lock(forks uint64) {
 	if c.locked.Load() == forks+1 {
@@ -146,6 +146,9 @@ func (c *chunk) lock(forks uint64) {
 	}
 	c.lockWhy.Store(nil)
 	_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(c.memory), uintptr(chunkLen()), unix.MLOCK_ONFAULT)
+	if errno == unix.ENOSYS {
+		_, _, errno = unix.Syscall(unix.SYS_MLOCK, uintptr(c.memory), uintptr(chunkLen()), 0)
+	}
 	if errno != 0 {
 		why := errno.Error()
 		c.lockWhy.Store(&why)
