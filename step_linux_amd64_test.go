@@ -2,12 +2,18 @@ package rand
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"flag"
+	"fmt"
 	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +55,7 @@ type stepMachine struct {
 	off      bool       // control: the pause detector is switched off
 	pairs    []stepPair // the first at each point; at each eighth one of the others, too
 	scenes   []string   // nil: all
+	row      string     // of docs/pause.md; "": that of the scene
 }
 
 var stepFew = []string{"kept", "after a pause", "Generator, kept"}
@@ -65,13 +72,13 @@ var stepMachines = []stepMachine{
 		{name: "counter set back", clone: func(v, id uint64) uint64 { return 1000 + 2*id }},
 		{name: "control: no pause", same: true, clone: func(v, id uint64) uint64 { return v }},
 	}},
-	{name: "random, pauses without end", forever: true, scenes: stepFew, pairs: []stepPair{
+	{name: "random, pauses without end", forever: true, scenes: stepFew, row: "pauses without end: the last resort", pairs: []stepPair{
 		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
 	}},
-	{name: "no random, pauses without end", noRandom: true, forever: true, scenes: stepFew, pairs: []stepPair{
+	{name: "no random, pauses without end", noRandom: true, forever: true, scenes: stepFew, row: "pauses without end: the last resort", pairs: []stepPair{
 		{name: "one tick apart", clone: func(v, id uint64) uint64 { return v + stepLeast + id }},
 	}},
-	{name: "control: detector off", off: true, scenes: append(stepFew, "8 KiB"), pairs: []stepPair{
+	{name: "control: detector off", off: true, scenes: append(stepFew, "8 KiB"), row: "control: pause detector off", pairs: []stepPair{
 		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
 	}},
 }
@@ -128,28 +135,33 @@ func TestEveryInstruction(t *testing.T) {
 		t.Skip(err)
 	}
 	cpus := stepCPUs(t)
-	for i := range stepMachines {
-		m := &stepMachines[i]
+	table := &stepTable{sums: make(map[string]stepSum)}
+	t.Cleanup(func() { t.Logf("the table of docs/pause.md:\n%s", table) })
+	for _, m := range stepMachines {
 		if !m.noRandom && !hasCPURandom() {
 			t.Run(m.name, func(t *testing.T) { t.Skip("this CPU has no random instruction") })
 			continue
 		}
-		for j := range stepScenes {
-			scene := &stepScenes[j]
-			if m.scenes != nil && !slices.Contains(m.scenes, scene.name) || scene.once && i > 0 && !*stepExhaustive {
-				continue
+		for _, row := range stepScenes {
+			for _, scene := range row.scenes {
+				if m.scenes != nil && !slices.Contains(m.scenes, scene.name) {
+					continue
+				}
+				name := cmp.Or(m.row, row.name)
+				table.add(name, stepSum{}) // in this order
+				t.Run(m.name+"/"+scene.name, func(t *testing.T) {
+					t.Parallel()
+					// The thread is never unlocked, so that it ends with the test, and what it traces with it.
+					// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
+					runtime.LockOSThread()
+					cpu := <-cpus
+					defer func() { cpus <- cpu }()
+					unix.SchedSetaffinity(0, &cpu)
+					w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: &m, scene: &scene}
+					w.run()
+					table.add(name, w.sum)
+				})
 			}
-			t.Run(m.name+"/"+scene.name, func(t *testing.T) {
-				t.Parallel()
-				// The thread is never unlocked, so that it ends with the test, and what it traces with it.
-				// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
-				runtime.LockOSThread()
-				cpu := <-cpus
-				defer func() { cpus <- cpu }()
-				unix.SchedSetaffinity(0, &cpu)
-				w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: m, scene: scene}
-				w.run()
-			})
 		}
 	}
 }
@@ -176,41 +188,29 @@ type stepWalk struct {
 	*stepTracer
 	m     *stepMachine
 	scene *stepScene
-	asked stepSignal // where the Read puts its bytes
 
 	// The Read as a first copy went through it: the address of each instruction, the counter
 	// before it, and which of them read the counter.
 	at, tick []uint64
 	readings []int
 
-	points, excepted int // the instructions cloned at; those of them after the last reading
-	copies, most     int // and the most readings of one in its Read
-	broken, equal    int // the points, and the blocks, that are equal and must not be
+	points, broken int    // the instructions cloned at; those of them where blocks are equal
+	most           uint64 // readings of a copy in its Read
+	sum            stepSum
 }
 
 // A stepCopy is what a copy has read.
 type stepCopy struct {
 	asked, later []byte
-	readings     int // until the Read had returned
+	readings     uint64 // until the Read had returned
 }
 
 func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
 func (w *stepWalk) run() {
 	begun := time.Now()
-	w.start(w.scene.name + "/" + w.m.name)
-	tick := uint64(1 << 40) // it has run for some minutes
-	w.setClock(w.walker, tick, 0)
-	for {
-		w.asked = w.toMark(w.walker)
-		tick = w.word(w.walker, stepClockAt)
-		if w.asked.kind == markBegin {
-			break
-		}
-		tick += uint64(w.asked.n)
-		w.setClock(w.walker, tick, 0)
-	}
-	w.trial(tick)
+	w.start(w.m.name + "/" + w.scene.name)
+	w.copy(w.room.clock, w.trial)
 	if len(w.readings) == 0 {
 		w.t.Fatal("the Read does not read the counter")
 	}
@@ -218,14 +218,13 @@ func (w *stepWalk) run() {
 	chosen := w.choose()
 	var finished []byte // of a large Read, what was there when a reading showed no pause
 	var there []byte    // see report
-	before := tick      // the reading before
+	before := w.tick[0] // the reading before
 	for k, next := 0, 0; ; k = next {
 		if chosen[k] {
 			w.clone(k, k > last, finished)
 		}
 		if k == last {
-			there = w.memory(w.walker, w.asked.b, w.scene.n)
-			if !w.large() {
+			if there = w.asked(); !w.large() {
 				there = w.allMemory(w.walker)
 			}
 		}
@@ -239,7 +238,7 @@ func (w *stepWalk) run() {
 		w.goOn(k, next)
 		if w.reads(k) {
 			if now := w.tick[k+1]; now-before <= uint64(stepG) && w.large() {
-				finished = w.memory(w.walker, w.asked.b, w.asked.len)
+				finished = w.asked()
 				finished = finished[:filled(finished)*blockLen]
 			}
 			before = w.tick[k+1]
@@ -248,23 +247,26 @@ func (w *stepWalk) run() {
 	w.report(there, time.Since(begun))
 }
 
+// asked is where the walker's Read puts its bytes.
+func (w *stepWalk) asked() []byte {
+	return w.memory(w.walker, uint64(uintptr(unsafe.Pointer(&stepAsked))), w.scene.n)
+}
+
 // reads reports whether instruction k reads the counter.
 func (w *stepWalk) reads(k int) bool { return w.text.rdtsc[w.at[k]] }
 
-// trial takes a copy through the Read step by step.
-func (w *stepWalk) trial(tick uint64) {
-	c := w.fork()
-	shares := tick * stepShare
+// trial takes copy c through the Read step by step.
+func (w *stepWalk) trial(c *tracee) {
+	shares := w.room.clock.now * stepShare
 	timing := uint64(0) // where stepTimed returns to, while the copy is in it
 	for {
 		at := c.regs.Rip
 		w.at, w.tick = append(w.at, at), append(w.tick, shares/stepShare)
 		switch {
-		case at == w.text.mark:
-			w.kill(c)
+		case at == w.text.end:
 			return
 		case at == w.text.timed:
-			timing = w.word(c, c.regs.Rsp)
+			timing = binary.LittleEndian.Uint64(w.memory(c, c.regs.Rsp, 8))
 		case at == timing:
 			timing = 0
 		case w.text.rdtsc[at]:
@@ -289,7 +291,7 @@ func (w *stepWalk) trial(tick uint64) {
 func (w *stepWalk) answer(p *tracee, v uint64) {
 	p.regs.Rax, p.regs.Rdx = v&0xffffffff, v>>32
 	w.jump(p, p.regs.Rip+2)
-	w.setClock(p, v, 0)
+	w.room.clock = stepClock{now: v}
 }
 
 // goOn takes the walker from instruction k to a later one, between which there is
@@ -352,11 +354,11 @@ func (w *stepWalk) choose() []bool {
 	return chosen
 }
 
-// clone makes two copies of the walker before instruction k, and compares what they read.
+// clone makes pairs of copies of the walker before instruction k, and compares what they read.
 func (w *stepWalk) clone(k int, after bool, finished []byte) {
 	w.points++
 	if after {
-		w.excepted++
+		w.sum.excepted++
 	}
 	w.pair(&w.m.pairs[0], k, after, finished)
 	if others := w.m.pairs[1:]; len(others) > 0 && w.points%8 == 0 {
@@ -365,16 +367,15 @@ func (w *stepWalk) clone(k int, after bool, finished []byte) {
 }
 
 func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
-	var c [2]*stepCopy
+	var c [2]stepCopy
 	var own [2][]byte // what must be this copy's alone
 	for id := range c {
-		now, ahead := pair.clone(w.tick[k], uint64(id)), uint64(0)
-		if now < w.tick[k] { // the clock is not set back
-			ahead = w.tick[k] + stepLeast - pair.clone(w.tick[k], 0)
+		clock := stepClock{now: pair.clone(w.tick[k], uint64(id))}
+		if clock.now < w.tick[k] { // the clock is not set back
+			clock.ahead = w.tick[k] + stepLeast - pair.clone(w.tick[k], 0)
 		}
-		p := w.fork()
-		w.setClock(p, now, ahead)
-		c[id] = w.finish(p)
+		w.copy(clock, nil)
+		c[id] = stepCopy{bytes.Clone(w.room.asked[:w.scene.n]), bytes.Clone(w.room.later[:]), w.room.readings}
 		if (c[id].readings == 0) != after {
 			w.t.Errorf("cloned before instruction %d: %d readings after it", k, c[id].readings)
 		}
@@ -385,7 +386,7 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 		case bytes.HasPrefix(rest, finished):
 			rest = rest[len(finished):]
 		}
-		own[id] = append(bytes.Clone(rest), c[id].later...)
+		own[id] = slices.Concat(rest, c[id].later)
 		if pair == &w.m.pairs[0] {
 			w.most = max(w.most, c[id].readings)
 		}
@@ -396,9 +397,9 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 		}
 		return
 	}
-	w.copies += 2
+	w.sum.clones += 2
 	if n := equalBlocks(own[0], own[1]); n > 0 {
-		w.equal += n
+		w.sum.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
 			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d of %d, %s; readings after it: %d and %d",
 				pair.name, n, k, len(w.at)-1, stepPlace(w.at[k]), c[0].readings, c[1].readings)
@@ -406,29 +407,14 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 	}
 }
 
-// finish lets copy c run to its end.
-func (w *stepWalk) finish(c *tracee) *stepCopy {
-	o := new(stepCopy)
-	for {
-		m := w.toMark(c)
-		b := w.memory(c, m.b, m.len)
-		if m.kind == markEnd {
-			o.asked = b
-			o.readings = int(w.word(c, stepClockAt+8))
-			continue
-		}
-		o.later = b
-		w.kill(c)
-		return o
-	}
-}
-
 // report is the verdict. there is where the bytes were at the Read's last reading: for
 // a large one the caller's slice, or else anywhere in memory.
 func (w *stepWalk) report(there []byte, took time.Duration) {
+	w.sum.instructions = len(w.at) - 1
 	after := len(w.at) - 1 - w.readings[len(w.readings)-1]
-	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): %d clones, of at most %d readings; %d equal blocks; %.1f s",
-		len(w.at)-1, after, len(w.readings), w.points, w.excepted, w.copies, w.most, w.equal, took.Seconds())
+	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): "+
+		"%d clones, of at most %d readings; %d equal blocks; %.1f s", len(w.at)-1, after, len(w.readings),
+		w.points, w.sum.excepted, w.sum.clones, w.most, w.sum.equal, took.Seconds())
 	if w.m.off {
 		if w.broken != w.points {
 			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that cannot fail", w.broken, w.points)
@@ -436,7 +422,7 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		return
 	}
 	if w.broken > 0 {
-		w.t.Errorf("%d blocks are equal, at %d points of %d", w.equal, w.broken, w.points)
+		w.t.Errorf("%d blocks are equal, at %d points of %d", w.sum.equal, w.broken, w.points)
 	}
 	most := stepAfterSmall
 	if w.large() || w.m.forever {
@@ -448,13 +434,45 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 	if w.m.forever {
 		return // the last resort draws bytes of its own after the last reading
 	}
-	read := w.memory(w.walker, w.asked.b, w.scene.n)
-	for b := range slices.Chunk(read, blockLen) {
+	for b := range slices.Chunk(w.asked(), blockLen) {
 		if !bytes.Contains(there, b) {
 			w.t.Fatal("the Read returns what was not made yet at its last reading of the counter")
 		}
 	}
-	if extra := w.most - len(w.readings); extra > stepExtra && !w.large() && !w.m.noRandom {
+	if extra := int(w.most) - len(w.readings); extra > stepExtra && !w.large() && !w.m.noRandom {
 		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, len(w.readings))
 	}
+}
+
+// A stepSum is what was found in one walk, or in some.
+type stepSum struct{ instructions, clones, equal, excepted int }
+
+// A stepTable is the sums of docs/pause.md, by rows.
+type stepTable struct {
+	lock sync.Mutex // walks end at the same time
+	rows []string
+	sums map[string]stepSum
+}
+
+func (t *stepTable) add(row string, s stepSum) {
+	t.lock.Lock()
+	defer t.lock.Unlock()
+	sum, ok := t.sums[row]
+	if !ok {
+		t.rows = append(t.rows, row)
+	}
+	sum.instructions += s.instructions
+	sum.clones += s.clones
+	sum.equal += s.equal
+	sum.excepted += s.excepted
+	t.sums[row] = sum
+}
+
+func (t *stepTable) String() string {
+	b := new(strings.Builder)
+	for _, row := range t.rows {
+		s := t.sums[row]
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", row, s.instructions, s.clones, s.equal, s.excepted)
+	}
+	return b.String()
 }
