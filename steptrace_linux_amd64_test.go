@@ -221,7 +221,7 @@ func (x *stepTracer) start(role string) {
 	x.room = room
 	copy(room.code[:], x.text.room)
 	x.leader = exec.Command(os.Args[0])
-	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1") // no signal asks a thread to give way
+	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "MALLOC_ARENA_MAX=1") // no signal asks a thread to give way
 	x.leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	x.leader.ExtraFiles = []*os.File{file}
 	x.leader.Stderr = os.Stderr
