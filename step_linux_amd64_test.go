@@ -9,8 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -56,6 +55,14 @@ type stepMachine struct {
 	pairs    []stepPair // the first at each point; at each eighth one of the others, too
 	scenes   []string   // nil: all
 	row      string     // of docs/pause.md; "": that of the scene
+}
+
+// plays reports whether the scene is played on this machine in this run.
+func (m *stepMachine) plays(s stepScene) bool {
+	if m.noRandom && hasCPURandom() && !*stepExhaustive && slices.Contains(stepOnce, s.name) {
+		return false
+	}
+	return m.scenes == nil || slices.Contains(m.scenes, s.name)
 }
 
 var stepFew = []string{"kept", "after a pause", "Generator, kept"}
@@ -141,37 +148,45 @@ func TestEveryInstruction(t *testing.T) {
 		t.Skip(err)
 	}
 	cpus := stepCPUs(t)
-	table := &stepTable{sums: make(map[string]stepSum)}
-	t.Cleanup(func() { t.Logf("the table of docs/pause.md:\n%s", table) })
-	for _, m := range stepMachines {
+	sums := make([]stepSum, len(stepScenes)+len(stepMachines)) // of a row, or of a machine that is a row
+	t.Cleanup(func() {
+		for i := range sums {
+			if s := &sums[i]; s.name != "" {
+				t.Logf("| %s | %d | %d | %d | %d |", s.name, s.instructions.Load(), s.clones.Load(), s.equal.Load(), s.excepted.Load())
+			}
+		}
+	})
+	for i := range stepMachines {
+		m := &stepMachines[i]
 		if !m.noRandom && !hasCPURandom() {
 			t.Run(m.name, func(t *testing.T) { t.Skip("this CPU has no random instruction") })
 			continue
 		}
-		for _, row := range stepScenes {
-			scenes := slices.DeleteFunc(slices.Clone(row.scenes), func(s stepScene) bool {
-				return m.scenes != nil && !slices.Contains(m.scenes, s.name) ||
-					m.noRandom && !*stepExhaustive && slices.Contains(stepOnce, s.name)
-			})
-			if len(scenes) == 0 {
+		for j, row := range stepScenes {
+			if !slices.ContainsFunc(row.scenes, m.plays) {
 				continue
 			}
-			name := cmp.Or(m.row, row.name)
-			table.add(name, stepSum{}) // in this order
+			sum := &sums[j]
+			if m.row != "" {
+				sum = &sums[len(stepScenes)+i]
+			}
+			sum.name = cmp.Or(m.row, row.name)
 			t.Run(m.name+"/"+row.name, func(t *testing.T) {
 				t.Parallel()
 				cpu := <-cpus
 				defer func() { cpus <- cpu }()
 				sample := &stepSample{mathrand.New(mathrand.NewPCG(1, 1)), make(map[uint64]bool)}
-				for _, scene := range scenes {
+				for k, scene := range row.scenes {
+					if !m.plays(scene) {
+						continue
+					}
 					t.Run(scene.name, func(t *testing.T) {
 						// The thread is never unlocked, so that it ends with the test, and what it traces with it.
 						// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
 						runtime.LockOSThread()
 						unix.SchedSetaffinity(0, &cpu)
-						w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: &m, scene: &scene, stepSample: sample}
-						w.run()
-						table.add(name, w.sum)
+						w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, stepSample: sample, m: m, scene: &scene}
+						w.run(fmt.Sprint(i, " ", j, " ", k), sum)
 					})
 				}
 			})
@@ -208,9 +223,16 @@ type stepWalk struct {
 	at, tick []uint64
 	readings []int
 
-	points, broken int    // the instructions cloned at; those of them where blocks are equal
-	most           uint64 // readings of a copy in its Read
-	sum            stepSum
+	points, excepted int    // the instructions cloned at; those of them after the last reading
+	clones, equal    int    // copies made; blocks that are equal and must not be
+	broken           int    // pairs with such blocks
+	most             uint64 // readings of a copy in its Read
+}
+
+// A stepSum is what some walks have found, a row of the table of docs/pause.md.
+type stepSum struct {
+	name                                  string
+	instructions, clones, equal, excepted atomic.Int64
 }
 
 // A stepSample is what the default run chooses by. The scenes of a row share it.
@@ -227,9 +249,9 @@ type stepCopy struct {
 
 func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
-func (w *stepWalk) run() {
+func (w *stepWalk) run(role string, sum *stepSum) {
 	begun := time.Now()
-	w.start(w.m.name + "/" + w.scene.name)
+	w.start(role)
 	w.copy(w.room.clock, w.trial)
 	if len(w.readings) == 0 {
 		w.t.Fatal("the Read does not read the counter")
@@ -264,6 +286,10 @@ func (w *stepWalk) run() {
 			before = w.tick[k+1]
 		}
 	}
+	sum.instructions.Add(int64(len(w.at) - 1))
+	sum.clones.Add(int64(w.clones))
+	sum.equal.Add(int64(w.equal))
+	sum.excepted.Add(int64(w.excepted))
 	w.report(there, time.Since(begun))
 }
 
@@ -382,7 +408,7 @@ func (w *stepWalk) choose() []bool {
 func (w *stepWalk) clone(k int, after bool, finished []byte) {
 	w.points++
 	if after {
-		w.sum.excepted++
+		w.excepted++
 	}
 	w.pair(&w.m.pairs[0], k, after, finished)
 	if others := w.m.pairs[1:]; len(others) > 0 && w.points%8 == 0 {
@@ -421,9 +447,9 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 		}
 		return
 	}
-	w.sum.clones += 2
+	w.clones += 2
 	if n := equalBlocks(own[0], own[1]); n > 0 {
-		w.sum.equal += n
+		w.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
 			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d of %d, %s; readings after it: %d and %d",
 				pair.name, n, k, len(w.at)-1, stepPlace(w.at[k]), c[0].readings, c[1].readings)
@@ -434,11 +460,10 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 // report is the verdict. there is where the bytes were at the Read's last reading: for
 // a large one the caller's slice, or else anywhere in memory.
 func (w *stepWalk) report(there []byte, took time.Duration) {
-	w.sum.instructions = len(w.at) - 1
 	after := len(w.at) - 1 - w.readings[len(w.readings)-1]
 	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): "+
 		"%d clones, of at most %d readings; %d equal blocks; %.1f s", len(w.at)-1, after, len(w.readings),
-		w.points, w.sum.excepted, w.sum.clones, w.most, w.sum.equal, took.Seconds())
+		w.points, w.excepted, w.clones, w.most, w.equal, took.Seconds())
 	if w.m.off {
 		if w.broken != w.points {
 			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that cannot fail", w.broken, w.points)
@@ -446,7 +471,7 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		return
 	}
 	if w.broken > 0 {
-		w.t.Errorf("%d blocks are equal, at %d points of %d", w.sum.equal, w.broken, w.points)
+		w.t.Errorf("%d blocks are equal, at %d points of %d", w.equal, w.broken, w.points)
 	}
 	most := stepAfterSmall
 	if w.large() || w.m.forever {
@@ -466,37 +491,4 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 	if extra := int(w.most) - len(w.readings); extra > stepExtra && !w.large() && !w.m.noRandom {
 		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, len(w.readings))
 	}
-}
-
-// A stepSum is what was found in one walk, or in some.
-type stepSum struct{ instructions, clones, equal, excepted int }
-
-// A stepTable is the sums of docs/pause.md, by rows.
-type stepTable struct {
-	lock sync.Mutex // walks end at the same time
-	rows []string
-	sums map[string]stepSum
-}
-
-func (t *stepTable) add(row string, s stepSum) {
-	t.lock.Lock()
-	defer t.lock.Unlock()
-	sum, ok := t.sums[row]
-	if !ok {
-		t.rows = append(t.rows, row)
-	}
-	sum.instructions += s.instructions
-	sum.clones += s.clones
-	sum.equal += s.equal
-	sum.excepted += s.excepted
-	t.sums[row] = sum
-}
-
-func (t *stepTable) String() string {
-	b := new(strings.Builder)
-	for _, row := range t.rows {
-		s := t.sums[row]
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", row, s.instructions, s.clones, s.equal, s.excepted)
-	}
-	return b.String()
 }

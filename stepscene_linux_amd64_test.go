@@ -107,52 +107,35 @@ var stepScenes = []struct {
 // stepCalls is what a scene may do.
 var stepCalls = map[string]func(*stepSource){
 	"read":    func(s *stepSource) { s.mustRead(stepLater[:16]) },
-	"reseed":  func(s *stepSource) { stepMust(s.reader.Reseed([]byte("here"))) },
-	"deplete": func(s *stepSource) { s.reader.Deplete() },
-	"resist":  func(s *stepSource) { stepMust(s.reader.SetPredictionResistance(true)) },
+	"reseed":  func(s *stepSource) { stepMust(s.reseed([]byte("here"))) },
+	"deplete": func(s *stepSource) { s.pool.deplete() },
+	"resist":  func(s *stepSource) { s.pool.resist(true) },
 	"measure": func(s *stepSource) { stepShared.clock.now += stepRate / 1_000_000 * 50 },
 	// 64 us: as long as it takes for a burst of 1 us, where it is one for a 64th of the pause.
 	"pause": func(s *stepSource) { stepShared.clock.now += stepRate / 1_000_000 * 64 },
 	// empty uses up what is kept. The buffer of a first Read is mixed, the next one is not.
 	"empty": func(s *stepSource) {
-		s.mustRead(stepLater[:16])
-		for left := s.left(); left > 0; left = s.left() {
-			s.mustRead(stepLater[:min(left, stepSmall)])
+		for n := 16; n > 0; n = min(bufferLen-s.pool.shard(0).buffer.pos, stepSmall) {
+			s.mustRead(stepLater[:n])
 		}
 	},
 }
 
-// A stepReader is a Generator, or the default Reader's kind.
-type stepReader interface {
-	Read(b []byte) (n int, err error)
-	Reseed(perso []byte) error
-	Deplete()
-	SetPredictionResistance(enabled bool) error
-}
-
-type stepPool struct{ *pool }
-
-func (p stepPool) Reseed(perso []byte) error { return p.reseed(perso) }
-func (p stepPool) Deplete()                  { p.deplete() }
-func (p stepPool) SetPredictionResistance(enabled bool) error {
-	p.resist(enabled)
-	return nil
-}
-
-// A stepSource is what is read from.
+// A stepSource is what is read from: the default Reader's kind, or a Generator.
 type stepSource struct {
 	host   *host
-	conf   *Config // of a Generator
-	reader stepReader
+	conf   Config // of a Generator
+	read   readFunc
+	reseed func(perso []byte) error
 	pool   *pool
 }
 
 func newStepSource(kind int, m *stepMachine) *stepSource {
-	s := &stepSource{host: newStepHost(m, kind != stepUnmeasured), conf: new(Config)}
+	s := &stepSource{host: newStepHost(m, kind != stepUnmeasured)}
 	switch kind {
 	case stepDefault, stepUnmeasured:
 		s.pool = newPool(s.host, 1)
-		s.reader = stepPool{s.pool}
+		s.read, s.reseed = s.pool.Read, s.pool.reseed
 	case stepOwn:
 		s.conf.Entropy = streamInMemory()
 	}
@@ -161,17 +144,14 @@ func newStepSource(kind int, m *stepMachine) *stepSource {
 
 // mustRead makes a Generator at its first Read, for New itself is cloned, too.
 func (s *stepSource) mustRead(b []byte) {
-	if s.reader == nil {
-		g, err := newGenerator(s.conf, s.host)
+	if s.read == nil {
+		g, err := newGenerator(&s.conf, s.host)
 		stepMust(err)
-		s.reader, s.pool = g, &g.pool
+		s.read, s.reseed, s.pool = g.Read, g.Reseed, &g.pool
 	}
-	_, err := s.reader.Read(b) // is never short without an error
+	_, err := s.read(b) // is never short without an error
 	stepMust(err)
 }
-
-// left is how many bytes of output are kept.
-func (s *stepSource) left() int { return bufferLen - s.pool.shards.Load().states[0].Load().buffer.pos }
 
 func stepMust(err error) {
 	if err != nil {
@@ -209,15 +189,15 @@ func stepTime() time.Time {
 	return time.Unix(1_700_000_000, int64((stepShared.clock.now+stepShared.clock.ahead)/(stepRate/1e9)))
 }
 
-// The test binary becomes the process that is cloned when this variable names a machine and
-// a scene, as "machine/scene".
+// The test binary becomes the process that is cloned when this variable holds the indices of
+// a machine, a row of stepScenes and a scene of it.
 const stepEnv = "CLONERAND_TEST_STEP"
 
 var (
 	stepShared *stepRoom // in that process
 	stepAsked  [80 << 10]byte
-	stepLater  [16 + 112 + 16 + stepSmall + 16 + 16]byte
-	// The Reads after the one that is cloned: whole blocks, to be compared wherever they are.
+	// What the Reads after the one that is cloned return: whole blocks, to be compared wherever they are.
+	stepLater [16 + 112 + 16 + stepSmall + 16 + 16]byte
 	stepSizes = []int{16, 112, 16, stepSmall + 16, 16}
 )
 
@@ -226,23 +206,21 @@ var (
 //go:noinline
 func stepEnd() {}
 
-// init does not return in that process. It runs on the main thread, before there are others
-// of ours.
+// init does not return in that process. It runs on the main thread, as long as it lasts.
 func init() {
-	machine, name, ok := strings.Cut(os.Getenv(stepEnv), "/")
-	if !ok {
+	var i, j, k int
+	if n, _ := fmt.Sscan(os.Getenv(stepEnv), &i, &j, &k); n != 3 {
 		return
 	}
-	debug.SetGCPercent(-1) // a forked child has one thread only, and a collection would wait for the others
-	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(-1)        // a forked child has one thread only, and a collection would wait for the others
 	ossignal.Ignore(unix.SIGCHLD) // copies that have died are not kept
 	dieWithParent()
-	var err error
-	stepShared, err = mapStepRoom()
-	stepMust(err)
-	m, scene := stepRole(machine, name)
-	s := newStepSource(scene.source, m)
+	scene := &stepScenes[j].scenes[k]
+	s := newStepSource(scene.source, &stepMachines[i])
 	call := stepCalls[scene.call]
+	var err error
+	stepShared, err = mapStepRoom(stepRoomFD, stepRoomAt)
+	stepMust(err)
 	// The rest happens in a copy with one thread: nobody in it asks this thread to give
 	// way, however slowly it runs.
 	runtime.Gosched()
@@ -256,9 +234,10 @@ func init() {
 	}
 	dieWithParent()
 	unix.RawSyscall(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&stepLater)), 1) // until the tracer is there
-	stepShared.clock.now = 1 << 40                                            // the machine has run for some minutes
-	s.host.pause.since = s.host.pause.readMoment()                            // of the measuring
-	for name := range strings.FieldsSeq(scene.before) {
+	r := stepShared
+	r.clock.now = 1 << 40                          // the machine has run for some minutes
+	s.host.pause.since = s.host.pause.readMoment() // of the measuring
+	for _, name := range strings.Fields(scene.before) {
 		stepCalls[name](s)
 	}
 	asked := stepAsked[:scene.n]
@@ -269,32 +248,13 @@ func init() {
 	}
 	s.mustRead(asked)
 	stepEnd()
-	r := stepShared
-	copy(r.asked[:], asked)
 	r.readings = r.clock.readings
-	done := 0
+	copy(r.asked[:], asked)
+	later := stepLater[:0]
 	for _, n := range stepSizes {
-		s.mustRead(stepLater[done : done+n])
-		done += n
+		later = later[:len(later)+n]
+		s.mustRead(later[len(later)-n:])
 	}
-	r.later = stepLater
-	r.done = true
+	r.later, r.done = stepLater, true
 	unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
-}
-
-// stepRole finds the machine and the scene of these names.
-func stepRole(machine, name string) (m *stepMachine, scene *stepScene) {
-	for i := range stepMachines {
-		if stepMachines[i].name == machine {
-			m = &stepMachines[i]
-		}
-	}
-	for _, row := range stepScenes {
-		for i := range row.scenes {
-			if row.scenes[i].name == name {
-				scene = &row.scenes[i]
-			}
-		}
-	}
-	return m, scene
 }

@@ -58,25 +58,14 @@ const (
 	stepRoomFD  = 3
 )
 
-// mapStepRoom is for the process that is cloned.
-func mapStepRoom() (*stepRoom, error) {
-	p, err := unix.MmapPtr(stepRoomFD, 0, unsafe.Add(nil, stepRoomAt), unsafe.Sizeof(stepRoom{}),
-		unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_SHARED|unix.MAP_FIXED_NOREPLACE)
+// mapStepRoom maps the room at that address, or where there is space.
+func mapStepRoom(fd int, at uintptr) (*stepRoom, error) {
+	prot, flags := unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED
+	if at != 0 {
+		prot, flags = prot|unix.PROT_EXEC, flags|unix.MAP_FIXED_NOREPLACE
+	}
+	p, err := unix.MmapPtr(fd, 0, unsafe.Add(nil, at), unsafe.Sizeof(stepRoom{}), prot, flags)
 	return (*stepRoom)(p), err
-}
-
-// newStepRoom is a room for the tracer, and the file that it is in.
-func newStepRoom() (*stepRoom, *os.File, error) {
-	fd, err := unix.MemfdCreate("step", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, nil, err
-	}
-	f := os.NewFile(uintptr(fd), "step")
-	if err := f.Truncate(int64(unsafe.Sizeof(stepRoom{}))); err != nil {
-		return nil, nil, err
-	}
-	p, err := unix.MmapPtr(fd, 0, nil, unsafe.Sizeof(stepRoom{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	return (*stepRoom)(p), f, err
 }
 
 // A stepText is what the tracer knows of this binary's code.
@@ -215,13 +204,17 @@ func (x *stepTracer) must(err error) {
 
 // start starts the process that is cloned, and takes it to its breakpoint.
 func (x *stepTracer) start(role string) {
-	room, file, err := newStepRoom()
+	fd, err := unix.MemfdCreate("step", unix.MFD_CLOEXEC)
 	x.must(err)
+	file := os.NewFile(uintptr(fd), "step")
 	defer file.Close()
-	x.room = room
-	copy(room.code[:], x.text.room)
+	x.must(file.Truncate(int64(unsafe.Sizeof(*x.room))))
+	x.room, err = mapStepRoom(fd, 0)
+	x.must(err)
+	copy(x.room.code[:], x.text.room)
 	x.leader = exec.Command(os.Args[0])
-	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "MALLOC_ARENA_MAX=1") // no signal asks a thread to give way
+	// No signal asks a thread to give way, and there is little memory to copy.
+	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "MALLOC_ARENA_MAX=1")
 	x.leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	x.leader.ExtraFiles = []*os.File{file}
 	x.leader.Stderr = os.Stderr
