@@ -45,7 +45,7 @@ type stepScene struct {
 
 // stepScenes has a row for each of docs/pause.md.
 var stepScenes = []struct {
-	name   string
+	row    string
 	scenes []stepScene
 }{
 	{"small, kept output", []stepScene{
@@ -102,6 +102,8 @@ var stepScenes = []struct {
 		{"own Entropy, Reseed", 16, stepOwn, "empty read", "reseed"},
 		{"own Entropy, New", 16, stepOwn, "", ""},
 	}},
+	{"pauses without end: the last resort", nil}, // some of these scenes
+	{"control: pause detector off", nil},
 }
 
 // stepCalls is what a scene may do.
