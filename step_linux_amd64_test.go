@@ -98,7 +98,7 @@ var stepOnce = []string{
 // TestEveryInstruction clones a process of one thread at the machine instructions of a
 // Read, or of the Reseed, Deplete or New before it. A tracer goes through the Read
 // instruction by instruction. Before one of them it makes the process, the walker, execute
-// clone(2), twice. Both copies run to the end of the Read and through five more. No block
+// fork(2), twice. Both copies run to the end of the Read and through five more. No block
 // of 16 bytes may be equal in the two.
 //
 // Only the cycle counter tells the copies that they are copies. It is the test's: code that
@@ -112,11 +112,15 @@ var stepOnce = []string{
 // was in memory at that reading, and the instructions after it are no more than it takes to
 // return. Of a large Read the steps that were finished before the clone are in both copies, too.
 //
-// By default a Read is cloned once at each instruction of this package that it executes, and
-// at a fifth of the others; of several turns of an instruction one is chosen. This clones
-// at all of them, every time that they are executed:
+// By default each instruction of this package that a row of stepScenes executes is cloned at
+// once on each machine. Of the others, and of those that an earlier scene of the row was cloned
+// at, a fifth is. Of several turns of an instruction one is chosen. This clones at all of them,
+// every time that they are executed, and prints the table of docs/pause.md:
 //
 //	go test -run TestEveryInstruction -v -timeout 0 -step.exhaustive
+//
+// A single step costs 20 us on a virtual machine, and a copy 300 us, most of it for memory. So
+// copies are not traced, and the walker runs from one place to the next where it can.
 //
 // Each of these faults was put in once, and the test was red in the scenes named, among others:
 //
