@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
@@ -187,7 +188,8 @@ func TestEveryInstruction(t *testing.T) {
 						// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
 						runtime.LockOSThread()
 						unix.SchedSetaffinity(0, &cpu)
-						w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, stepSample: sample, m: m, scene: &scene}
+						w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, stepSample: sample, m: m, scene: &scene,
+							turns: make(map[uint64]int), without: math.MaxInt}
 						w.run(fmt.Sprint(i, " ", j, " ", k), sum)
 					})
 				}
@@ -219,13 +221,12 @@ type stepWalk struct {
 	*stepSample
 	m     *stepMachine
 	scene *stepScene
+	turns map[uint64]int // how often an instruction was executed
 
-	// The Read as a first copy went through it: the address of each instruction, the counter
-	// before it, and which of them read the counter.
-	at, tick []uint64
-	readings []int
-
-	points, excepted int    // the instructions cloned at; those of them after the last reading
+	readings, last   int    // of the counter by the walker, and which instruction was the last one
+	reading, without int    // the last instruction where a copy still read it; the first where one did not
+	there            []byte // where the Read's bytes were then: its caller's slice for a large one, or else anywhere
+	points, excepted int    // the instructions cloned at; those of them where the copies read the counter no more
 	clones, equal    int    // copies made; blocks that are equal and must not be
 	broken           int    // pairs with such blocks
 	most             uint64 // readings of a copy in its Read
@@ -242,56 +243,62 @@ type stepSample struct {
 	seen map[uint64]bool // addresses of this package that a scene was cloned at
 }
 
-// A stepCopy is what a copy has read.
-type stepCopy struct {
-	asked, later []byte
-	readings     uint64 // until the Read had returned
-}
-
 func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
+// run takes the walker through the Read step by step, and clones it on the way.
 func (w *stepWalk) run(role string, sum *stepSum) {
 	begun := time.Now()
 	w.start(role)
-	w.copy(w.room.clock, w.trial)
-	if len(w.readings) == 0 {
-		w.t.Fatal("the Read does not read the counter")
-	}
-	last := w.readings[len(w.readings)-1]
-	chosen := w.choose()
-	var finished []byte // of a large Read, what was there when a reading showed no pause
-	var there []byte    // see report
-	before := w.tick[0] // the reading before
-	for k, next := 0, 0; ; k = next {
-		if chosen[k] {
-			w.clone(k, k > last, finished)
+	p := w.walker
+	shares := w.room.clock.now * stepShare
+	before := w.room.clock.now // the reading before
+	var finished []byte        // of a large Read, what was there when a reading showed no pause
+	timing := uint64(0)        // where stepTimed returns to, while the walker is in it
+	k := 0
+	for ; ; k++ {
+		at := p.regs.Rip
+		if w.chosen(at) || w.readings > 0 && k == w.last+1 {
+			w.clone(k, shares/stepShare, finished)
 		}
-		if k == last {
-			if there = w.asked(); !w.large() {
-				there = w.allMemory(w.walker)
-			}
-		}
-		if k == len(w.at)-1 {
+		if at == w.text.end {
 			break
 		}
-		next = k + 1
-		for !chosen[next] && next != last && !w.reads(next) {
-			next++
-		}
-		w.goOn(k, next)
-		if w.reads(k) {
-			if now := w.tick[k+1]; now-before <= uint64(stepG) && w.large() {
+		switch {
+		case at == w.text.timed:
+			timing = binary.LittleEndian.Uint64(w.memory(p, p.regs.Rsp, 8))
+		case at == timing:
+			timing = 0
+		case w.text.rdtsc[at]: // is answered, and not executed
+			shares += stepShare * stepReading
+			if w.m.forever && timing == 0 {
+				shares += stepShare * stepRate / 1000
+			}
+			now := shares / stepShare
+			w.room.clock = stepClock{now: now}
+			p.regs.Rax, p.regs.Rdx = now&0xffffffff, now>>32
+			w.jump(p, at+2)
+			if now-before <= uint64(stepG) && w.large() {
 				finished = w.asked()
 				finished = finished[:filled(finished)*blockLen]
 			}
-			before = w.tick[k+1]
+			w.readings, w.last, before = w.readings+1, k, now
+			continue
+		case w.text.isRDTSC(at):
+			w.t.Fatal("RDTSC at ", stepPlace(at))
+		case k == 2_000_000:
+			w.t.Fatal("no end; at ", stepPlace(at))
 		}
+		w.resume(p, true)
+		shares++
 	}
-	sum.instructions.Add(int64(len(w.at) - 1))
+	sum.instructions.Add(int64(k))
 	sum.clones.Add(int64(w.clones))
 	sum.equal.Add(int64(w.equal))
 	sum.excepted.Add(int64(w.excepted))
-	w.report(there, time.Since(begun))
+	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): "+
+		"%d clones, of at most %d readings; %d equal blocks; %.1f s", k, k-w.last, w.readings,
+		w.points, w.excepted, w.clones, w.most, w.equal, time.Since(begun).Seconds())
+	w.report(k - w.last)
 }
 
 // asked is where the walker's Read puts its bytes.
@@ -299,151 +306,66 @@ func (w *stepWalk) asked() []byte {
 	return w.memory(w.walker, uint64(uintptr(unsafe.Pointer(&stepAsked))), w.scene.n)
 }
 
-// reads reports whether instruction k reads the counter.
-func (w *stepWalk) reads(k int) bool { return w.text.rdtsc[w.at[k]] }
-
-// trial takes copy c through the Read step by step.
-func (w *stepWalk) trial(c *tracee) {
-	shares := w.room.clock.now * stepShare
-	timing := uint64(0) // where stepTimed returns to, while the copy is in it
-	for {
-		at := c.regs.Rip
-		w.at, w.tick = append(w.at, at), append(w.tick, shares/stepShare)
-		switch {
-		case at == w.text.end:
-			return
-		case at == w.text.timed:
-			timing = binary.LittleEndian.Uint64(w.memory(c, c.regs.Rsp, 8))
-		case at == timing:
-			timing = 0
-		case w.text.rdtsc[at]:
-			w.readings = append(w.readings, len(w.at)-1)
-			shares += stepShare * stepReading
-			if w.m.forever && timing == 0 {
-				shares += stepShare * stepRate / 1000
-			}
-			w.answer(c, shares/stepShare)
-			continue
-		case w.text.isRDTSC(at):
-			w.t.Fatal("RDTSC at ", stepPlace(at))
-		case len(w.at) == 2_000_000:
-			w.t.Fatal("no end; at ", stepPlace(at))
-		}
-		w.resume(c, true)
-		shares++
+// chosen reports whether to clone before the instruction at an address, as TestEveryInstruction says.
+func (w *stepWalk) chosen(at uint64) bool {
+	turn := w.turns[at]
+	w.turns[at]++
+	switch {
+	case *stepExhaustive, at == w.text.end, turn < 16 && w.text.near[at]:
+		return true
+	case turn > 0:
+		return w.IntN(500) == 0
+	case w.seen[at] || stepOurs(at) == "":
+		return w.IntN(5) == 0
 	}
-}
-
-// answer executes an RDTSC of p's.
-func (w *stepWalk) answer(p *tracee, v uint64) {
-	p.regs.Rax, p.regs.Rdx = v&0xffffffff, v>>32
-	w.jump(p, p.regs.Rip+2)
-	w.room.clock = stepClock{now: v}
-}
-
-// goOn takes the walker from instruction k to a later one, between which there is
-// no reading of the counter. It does not step where a breakpoint at the end is quicker.
-func (w *stepWalk) goOn(k, end int) {
-	p, to := w.walker, w.at[end]
-	if w.reads(k) {
-		w.answer(p, w.tick[k+1])
-		k++
-	}
-	turns := 0 // how often the walker comes by before
-	for _, at := range w.at[k:end] {
-		if at == to {
-			turns++
-		}
-	}
-	for quick := end-k > 4*(turns+1); quick; {
-		if p.regs.Rip != to {
-			w.runTo(p, to)
-		} else if turns == 0 {
-			return
-		} else {
-			turns--
-			w.resume(p, true)
-		}
-	}
-	for ; k < end; k++ {
-		w.resume(p, true)
-	}
-	if p.regs.Rip != to {
-		w.t.Fatalf("instruction %d is another one than in the trial: %s, not %s", end, stepPlace(p.regs.Rip), stepPlace(to))
-	}
-}
-
-// choose says at which instructions to clone; the last is the one behind the Read.
-func (w *stepWalk) choose() []bool {
-	chosen := make([]bool, len(w.at))
-	if *stepExhaustive {
-		for k := range chosen {
-			chosen[k] = true
-		}
-		return chosen
-	}
-	turns := make(map[uint64][]int)
-	for k, at := range w.at {
-		turns[at] = append(turns[at], k)
-	}
-	for k, at := range w.at {
-		ks := turns[at]
-		if ks[0] != k { // it was decided at the first
-			continue
-		}
-		if first := stepOurs(at) != "" && !w.seen[at]; first || w.IntN(5) == 0 {
-			chosen[ks[w.IntN(len(ks))]] = true
-			w.seen[at] = true
-		}
-	}
-	for _, k := range w.readings[:min(len(w.readings), 16)] {
-		for i := max(k-2, 0); i < k+3; i++ {
-			chosen[i] = true
-		}
-	}
-	chosen[len(w.at)-1] = true
-	return chosen
+	w.seen[at] = true
+	return true
 }
 
 // clone makes pairs of copies of the walker before instruction k, and compares what they read.
-func (w *stepWalk) clone(k int, after bool, finished []byte) {
+func (w *stepWalk) clone(k int, tick uint64, finished []byte) {
 	w.points++
-	if after {
+	w.pair(&w.m.pairs[0], k, tick, finished)
+	if w.without <= k {
 		w.excepted++
 	}
-	w.pair(&w.m.pairs[0], k, after, finished)
+	if w.without == k {
+		if w.there = w.asked(); !w.large() {
+			w.there = w.allMemory(w.walker)
+		}
+	}
 	if others := w.m.pairs[1:]; len(others) > 0 && w.points%8 == 0 {
-		w.pair(&others[w.points/8%len(others)], k, after, finished)
+		w.pair(&others[w.points/8%len(others)], k, tick, finished)
 	}
 }
 
-func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
-	var c [2]stepCopy
-	var own [2][]byte // what must be this copy's alone
-	for id := range c {
-		clock := stepClock{now: pair.clone(w.tick[k], uint64(id))}
-		if clock.now < w.tick[k] { // the clock is not set back
-			clock.ahead = w.tick[k] + stepLeast - pair.clone(w.tick[k], 0)
+func (w *stepWalk) pair(pair *stepPair, k int, tick uint64, finished []byte) {
+	var all, own [2][]byte // what a copy has read, and what must be its alone
+	for id := range all {
+		clock := stepClock{now: pair.clone(tick, uint64(id))}
+		if clock.now < tick { // the clock is not set back
+			clock.ahead = tick + stepLeast - pair.clone(tick, 0)
 		}
-		w.copy(clock, nil)
-		c[id] = stepCopy{bytes.Clone(w.room.asked[:w.scene.n]), bytes.Clone(w.room.later[:]), w.room.readings}
-		if (c[id].readings == 0) != after {
-			w.t.Errorf("cloned before instruction %d: %d readings after it", k, c[id].readings)
-		}
-		rest := c[id].asked
+		w.copy(clock)
+		r := w.room
+		all[id] = slices.Concat(r.asked[:w.scene.n], r.later[:])
+		own[id] = all[id]
 		switch {
-		case after: // the exception
-			rest = nil
-		case bytes.HasPrefix(rest, finished):
-			rest = rest[len(finished):]
+		case r.readings == 0: // the exception
+			w.without = min(w.without, k)
+			own[id] = all[id][w.scene.n:]
+		case bytes.HasPrefix(all[id], finished):
+			own[id] = all[id][len(finished):]
 		}
-		own[id] = slices.Concat(rest, c[id].later)
+		if r.readings > 0 {
+			w.reading = k
+		}
 		if pair == &w.m.pairs[0] {
-			w.most = max(w.most, c[id].readings)
+			w.most = max(w.most, r.readings)
 		}
 	}
 	if pair.same {
-		if !bytes.Equal(c[0].asked, c[1].asked) || !bytes.Equal(c[0].later, c[1].later) {
+		if !bytes.Equal(all[0], all[1]) {
 			w.t.Errorf("%s: copies made before instruction %d differ: something tells them apart that should not", pair.name, k)
 		}
 		return
@@ -452,19 +374,18 @@ func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
 	if n := equalBlocks(own[0], own[1]); n > 0 {
 		w.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
-			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d of %d, %s; readings after it: %d and %d",
-				pair.name, n, k, len(w.at)-1, stepPlace(w.at[k]), c[0].readings, c[1].readings)
+			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d, %s",
+				pair.name, n, k, stepPlace(w.walker.regs.Rip))
 		}
 	}
 }
 
-// report is the verdict. there is where the bytes were at the Read's last reading: for
-// a large one the caller's slice, or else anywhere in memory.
-func (w *stepWalk) report(there []byte, took time.Duration) {
-	after := len(w.at) - 1 - w.readings[len(w.readings)-1]
-	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): "+
-		"%d clones, of at most %d readings; %d equal blocks; %.1f s", len(w.at)-1, after, len(w.readings),
-		w.points, w.excepted, w.clones, w.most, w.equal, took.Seconds())
+// report is the verdict. So many instructions come after the Read's last reading.
+func (w *stepWalk) report(after int) {
+	if w.readings == 0 || w.reading > w.last || w.without != w.last+1 {
+		w.t.Errorf("the last of %d readings is instruction %d; copies made before %d read the counter, and from %d on they did not",
+			w.readings, w.last, w.reading, w.without)
+	}
 	if w.m.off {
 		if w.broken != w.points {
 			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that cannot fail", w.broken, w.points)
@@ -472,7 +393,7 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		return
 	}
 	if w.broken > 0 {
-		w.t.Errorf("%d blocks are equal, at %d points of %d", w.equal, w.broken, w.points)
+		w.t.Errorf("%d blocks are equal, in %d pairs of %d", w.equal, w.broken, w.clones/2)
 	}
 	most := stepAfterSmall
 	if w.large() || w.m.forever {
@@ -485,11 +406,11 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		return // the last resort draws bytes of its own after the last reading
 	}
 	for b := range slices.Chunk(w.asked(), blockLen) {
-		if !bytes.Contains(there, b) {
+		if !bytes.Contains(w.there, b) {
 			w.t.Fatal("the Read returns what was not made yet at its last reading of the counter")
 		}
 	}
-	if extra := int(w.most) - len(w.readings); extra > stepExtra && !w.large() && !w.m.noRandom {
-		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, len(w.readings))
+	if extra := int(w.most) - w.readings; extra > stepExtra && !w.large() && !w.m.noRandom {
+		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, w.readings)
 	}
 }

@@ -73,6 +73,7 @@ type stepText struct {
 	base    uint64
 	code    []byte
 	rdtsc   map[uint64]bool   // this package's
+	near    map[uint64]bool   // what lies close to one
 	patches map[uint64][]byte // of them, in the process that is cloned
 	room    []byte            // stepRoom.code
 	end     uint64            // stepEnd
@@ -92,6 +93,7 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 	t := &stepText{
 		base:    s.Addr,
 		rdtsc:   make(map[uint64]bool),
+		near:    make(map[uint64]bool),
 		patches: make(map[uint64][]byte),
 		room:    bytes.Clone(stepCopier),
 		end:     uint64(reflect.ValueOf(stepEnd).Pointer()),
@@ -111,6 +113,9 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 			return nil, fmt.Errorf("no space behind %s", stepPlace(at))
 		}
 		t.rdtsc[at] = true
+		for d := range uint64(16) {
+			t.near[at-6+d] = true
+		}
 		t.patches[at] = []byte{0xeb, byte(space - at - 2)} // JMP, short
 		t.patches[space] = stepJump(space, uint64(stepCodeAt)+uint64(len(t.room)))
 		t.room = append(t.room, stepCounter...)
@@ -266,20 +271,18 @@ func (x *stepTracer) wait(pid int) (s unix.WaitStatus) {
 	return s
 }
 
-// resume lets p run, by PtraceSingleStep or PtraceCont, to its next stop, which must be a trap.
-func (x *stepTracer) resume(p *tracee, step bool) unix.WaitStatus {
+// resume lets p run, or make one step, to its next stop, which must be a trap.
+func (x *stepTracer) resume(p *tracee, step bool) {
 	if step {
 		x.must(unix.PtraceSingleStep(p.pid))
 	} else {
 		x.must(unix.PtraceCont(p.pid, 0))
 	}
-	s := x.wait(p.pid)
-	last := p.regs.Rip
+	s, last := x.wait(p.pid), p.regs.Rip
 	x.must(unix.PtraceGetRegs(p.pid, &p.regs))
 	if s.StopSignal() != unix.SIGTRAP {
 		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(p.regs.Rip), stepPlace(last))
 	}
-	return s
 }
 
 // jump goes on from another place.
@@ -291,17 +294,6 @@ func (x *stepTracer) jump(p *tracee, to uint64) {
 func (x *stepTracer) poke(p *tracee, at uint64, code []byte) {
 	_, err := unix.PtracePokeText(p.pid, uintptr(at), code)
 	x.must(err)
-}
-
-// runTo lets p run to a place.
-func (x *stepTracer) runTo(p *tracee, at uint64) {
-	old := x.memory(p, at, 1)
-	x.poke(p, at, []byte{int3})
-	if x.resume(p, false); p.regs.Rip != at+1 {
-		x.t.Fatalf("on the way to %s: a trap at %s", stepPlace(at), stepPlace(p.regs.Rip))
-	}
-	x.jump(p, at)
-	x.poke(p, at, old)
 }
 
 // memory reads n bytes of p's.
@@ -328,26 +320,14 @@ func (x *stepTracer) allMemory(p *tracee) (all []byte) {
 }
 
 // copy makes a copy of the walker where it stands, with another clock, and waits for its end.
-// Copies run untraced, but for one that is followed.
-func (x *stepTracer) copy(clock stepClock, follow func(c *tracee)) {
+// The copy is not traced.
+func (x *stepTracer) copy(clock stepClock) {
 	p, r := x.walker, x.room
 	regs, before := p.regs, r.clock
 	r.clock, r.done = clock, false
 	r.frame = stepFrame{regs.Rcx, regs.R11, regs.Eflags, regs.Rax, regs.Rsp, regs.Rip}
 	p.regs.Rax, p.regs.Orig_rax = unix.SYS_FORK, ^uint64(0) // no system call is under way that the kernel would start again
 	x.jump(p, uint64(stepCodeAt))
-	if follow != nil {
-		x.must(unix.PtraceSetOptions(p.pid, unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACEFORK))
-		x.resume(p, false)
-		pid, err := unix.PtraceGetEventMsg(p.pid)
-		x.must(err)
-		c := &tracee{int(pid), regs}
-		x.wait(c.pid)
-		x.jump(c, regs.Rip)
-		follow(c)
-		x.must(unix.PtraceDetach(c.pid))
-		x.must(unix.PtraceSetOptions(p.pid, unix.PTRACE_O_EXITKILL))
-	}
 	if x.resume(p, false); p.regs.Rip != uint64(stepCodeAt)+stepCopied || !r.done {
 		x.t.Fatalf("no copy was made, or it did not come to its end: %d at %s", int64(p.regs.Rax), stepPlace(p.regs.Rip))
 	}
