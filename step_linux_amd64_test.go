@@ -178,7 +178,7 @@ func TestEveryInstruction(t *testing.T) {
 				t.Parallel()
 				cpu := <-cpus
 				defer func() { cpus <- cpu }()
-				sample := &stepSample{mathrand.New(mathrand.NewPCG(1, 1)), make(map[uint64]bool)}
+				seen := make(map[uint64]bool)
 				for k, scene := range row.scenes {
 					if !m.plays(scene) {
 						continue
@@ -188,8 +188,10 @@ func TestEveryInstruction(t *testing.T) {
 						// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
 						runtime.LockOSThread()
 						unix.SchedSetaffinity(0, &cpu)
-						w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, stepSample: sample, m: m, scene: &scene,
-							turns: make(map[uint64]int), without: math.MaxInt}
+						w := &stepWalk{
+							stepTracer: stepTracer{t: t, text: text}, Rand: mathrand.New(mathrand.NewPCG(1, uint64(k))),
+							m: m, scene: &scene, seen: seen, turns: make(map[uint64]int), without: math.MaxInt,
+						}
 						w.run(fmt.Sprint(i, " ", j, " ", k), sum)
 					})
 				}
@@ -217,11 +219,12 @@ func stepCPUs(t *testing.T) chan unix.CPUSet {
 
 // A stepWalk is one scene on one machine.
 type stepWalk struct {
-	*stepTracer
-	*stepSample
+	stepTracer
+	*mathrand.Rand
 	m     *stepMachine
 	scene *stepScene
-	turns map[uint64]int // how often an instruction was executed
+	seen  map[uint64]bool // addresses of this package that a scene of the row was cloned at
+	turns map[uint64]int  // how often an instruction was executed in this one
 
 	readings, last   int    // of the counter by the walker, and which instruction was the last one
 	reading, without int    // the last instruction where a copy still read it; the first where one did not
@@ -237,26 +240,19 @@ type stepSum struct {
 	instructions, clones, equal, excepted atomic.Int64
 }
 
-// A stepSample is what the default run chooses by. The scenes of a row share it.
-type stepSample struct {
-	*mathrand.Rand
-	seen map[uint64]bool // addresses of this package that a scene was cloned at
-}
-
 func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
 // run takes the walker through the Read step by step, and clones it on the way.
 func (w *stepWalk) run(role string, sum *stepSum) {
 	begun := time.Now()
 	w.start(role)
-	p := w.walker
 	shares := w.room.clock.now * stepShare
 	before := w.room.clock.now // the reading before
 	var finished []byte        // of a large Read, what was there when a reading showed no pause
 	timing := uint64(0)        // where stepTimed returns to, while the walker is in it
 	k := 0
 	for ; ; k++ {
-		at := p.regs.Rip
+		at := w.regs.Rip
 		if w.chosen(at) || w.readings > 0 && k == w.last+1 {
 			w.clone(k, shares/stepShare, finished)
 		}
@@ -265,7 +261,7 @@ func (w *stepWalk) run(role string, sum *stepSum) {
 		}
 		switch {
 		case at == w.text.timed:
-			timing = binary.LittleEndian.Uint64(w.memory(p, p.regs.Rsp, 8))
+			timing = binary.LittleEndian.Uint64(w.memory(w.regs.Rsp, 8))
 		case at == timing:
 			timing = 0
 		case w.text.rdtsc[at]: // is answered, and not executed
@@ -275,8 +271,8 @@ func (w *stepWalk) run(role string, sum *stepSum) {
 			}
 			now := shares / stepShare
 			w.room.clock = stepClock{now: now}
-			p.regs.Rax, p.regs.Rdx = now&0xffffffff, now>>32
-			w.jump(p, at+2)
+			w.regs.Rax, w.regs.Rdx = now&0xffffffff, now>>32
+			w.jump(at + 2)
 			if now-before <= uint64(stepG) && w.large() {
 				finished = w.asked()
 				finished = finished[:filled(finished)*blockLen]
@@ -288,7 +284,7 @@ func (w *stepWalk) run(role string, sum *stepSum) {
 		case k == 2_000_000:
 			w.t.Fatal("no end; at ", stepPlace(at))
 		}
-		w.resume(p, true)
+		w.resume(true)
 		shares++
 	}
 	sum.instructions.Add(int64(k))
@@ -303,7 +299,7 @@ func (w *stepWalk) run(role string, sum *stepSum) {
 
 // asked is where the walker's Read puts its bytes.
 func (w *stepWalk) asked() []byte {
-	return w.memory(w.walker, uint64(uintptr(unsafe.Pointer(&stepAsked))), w.scene.n)
+	return w.memory(uint64(uintptr(unsafe.Pointer(&stepAsked))), w.scene.n)
 }
 
 // chosen reports whether to clone before the instruction at an address, as TestEveryInstruction says.
@@ -331,7 +327,7 @@ func (w *stepWalk) clone(k int, tick uint64, finished []byte) {
 	}
 	if w.without == k {
 		if w.there = w.asked(); !w.large() {
-			w.there = w.allMemory(w.walker)
+			w.there = w.allMemory()
 		}
 	}
 	if others := w.m.pairs[1:]; len(others) > 0 && w.points%8 == 0 {
@@ -375,7 +371,7 @@ func (w *stepWalk) pair(pair *stepPair, k int, tick uint64, finished []byte) {
 		w.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
 			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d, %s",
-				pair.name, n, k, stepPlace(w.walker.regs.Rip))
+				pair.name, n, k, stepPlace(w.regs.Rip))
 		}
 	}
 }

@@ -184,20 +184,15 @@ func stepPlace(at uint64) string {
 	return fmt.Sprintf("%s (%s:%d, %#x)", path.Base(f.Name()), path.Base(file), line, at)
 }
 
-// A tracee is a stopped process, and its registers.
-type tracee struct {
-	pid  int
-	regs unix.PtraceRegs
-}
-
-// A stepTracer drives the process that is cloned, which runs this very binary. All its
-// methods are called in one locked thread, as ptrace wants it.
+// A stepTracer drives the process that is cloned, the walker, which runs this very binary. All
+// its methods are called in one locked thread, as ptrace wants it.
 type stepTracer struct {
 	t      *testing.T
 	text   *stepText
 	room   *stepRoom
-	leader *exec.Cmd
-	walker *tracee // the child of leader that is cloned
+	leader *exec.Cmd // its parent, and the leader of its process group
+	pid    int
+	regs   unix.PtraceRegs
 }
 
 func (x *stepTracer) must(err error) {
@@ -207,7 +202,7 @@ func (x *stepTracer) must(err error) {
 	}
 }
 
-// start starts the process that is cloned, and takes it to its breakpoint.
+// start starts the walker, and takes it to its breakpoint.
 func (x *stepTracer) start(role string) {
 	fd, err := unix.MemfdCreate("step", unix.MFD_CLOEXEC)
 	x.must(err)
@@ -229,91 +224,85 @@ func (x *stepTracer) start(role string) {
 	x.must(err)
 	x.must(x.leader.Start())
 	x.t.Cleanup(x.end)
-	p := new(tracee)
-	_, err = fmt.Fscan(stdout, &p.pid)
+	_, err = fmt.Fscan(stdout, &x.pid)
 	x.must(err)
-	switch err := unix.PtraceAttach(p.pid); {
+	switch err := unix.PtraceAttach(x.pid); {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS):
 		x.t.Skipf("this machine refuses to trace a process: %v", err)
 	default:
 		x.must(err)
 	}
-	x.wait(p.pid)
-	x.walker = p
-	x.must(unix.PtraceSetOptions(p.pid, unix.PTRACE_O_EXITKILL))
+	x.wait()
+	x.must(unix.PtraceSetOptions(x.pid, unix.PTRACE_O_EXITKILL))
 	for at, code := range x.text.patches {
-		x.poke(p, at, code)
+		_, err := unix.PtracePokeText(x.pid, uintptr(at), code)
+		x.must(err)
 	}
 	x.must(stdin.Close())
-	x.resume(p, false)
+	x.resume(false)
 }
 
 func (x *stepTracer) end() {
 	unix.Kill(-x.leader.Process.Pid, unix.SIGKILL)
-	if x.walker != nil {
-		unix.Wait4(x.walker.pid, nil, unix.WALL, nil)
+	if x.pid != 0 {
+		unix.Wait4(x.pid, nil, unix.WALL, nil)
 	}
 	x.leader.Wait()
 	x.must(unix.MunmapPtr(unsafe.Pointer(x.room), unsafe.Sizeof(*x.room)))
 }
 
-func (x *stepTracer) wait(pid int) (s unix.WaitStatus) {
+func (x *stepTracer) wait() (s unix.WaitStatus) {
 	hangs := time.AfterFunc(stepPatience, func() { unix.Kill(-x.leader.Process.Pid, unix.SIGKILL) })
 	defer hangs.Stop()
-	_, err := unix.Wait4(pid, &s, unix.WALL, nil)
+	_, err := unix.Wait4(x.pid, &s, unix.WALL, nil)
 	for err == unix.EINTR {
-		_, err = unix.Wait4(pid, &s, unix.WALL, nil)
+		_, err = unix.Wait4(x.pid, &s, unix.WALL, nil)
 	}
 	x.must(err)
 	if !s.Stopped() {
-		x.t.Fatalf("a process has ended: %#x", uint32(s))
+		x.t.Fatalf("the walker has ended: %#x; last seen at %s", uint32(s), stepPlace(x.regs.Rip))
 	}
 	return s
 }
 
-// resume lets p run, or make one step, to its next stop, which must be a trap.
-func (x *stepTracer) resume(p *tracee, step bool) {
+// resume lets the walker run, or make one step, to its next stop, which must be a trap.
+func (x *stepTracer) resume(step bool) {
 	if step {
-		x.must(unix.PtraceSingleStep(p.pid))
+		x.must(unix.PtraceSingleStep(x.pid))
 	} else {
-		x.must(unix.PtraceCont(p.pid, 0))
+		x.must(unix.PtraceCont(x.pid, 0))
 	}
-	s, last := x.wait(p.pid), p.regs.Rip
-	x.must(unix.PtraceGetRegs(p.pid, &p.regs))
+	s, last := x.wait(), x.regs.Rip
+	x.must(unix.PtraceGetRegs(x.pid, &x.regs))
 	if s.StopSignal() != unix.SIGTRAP {
-		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(p.regs.Rip), stepPlace(last))
+		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(x.regs.Rip), stepPlace(last))
 	}
 }
 
-// jump goes on from another place.
-func (x *stepTracer) jump(p *tracee, to uint64) {
-	p.regs.Rip = to
-	x.must(unix.PtraceSetRegs(p.pid, &p.regs))
+// jump lets the walker go on from another place.
+func (x *stepTracer) jump(to uint64) {
+	x.regs.Rip = to
+	x.must(unix.PtraceSetRegs(x.pid, &x.regs))
 }
 
-func (x *stepTracer) poke(p *tracee, at uint64, code []byte) {
-	_, err := unix.PtracePokeText(p.pid, uintptr(at), code)
-	x.must(err)
-}
-
-// memory reads n bytes of p's.
-func (x *stepTracer) memory(p *tracee, at uint64, n int) []byte {
+// memory reads n bytes of the walker's.
+func (x *stepTracer) memory(at uint64, n int) []byte {
 	b := make([]byte, n)
 	local := []unix.Iovec{{Base: &b[0], Len: uint64(n)}}
-	_, err := unix.ProcessVMReadv(p.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: n}}, 0)
+	_, err := unix.ProcessVMReadv(x.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: n}}, 0)
 	x.must(err)
 	return b
 }
 
-// allMemory is what p can write to.
-func (x *stepTracer) allMemory(p *tracee) (all []byte) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
+// allMemory is what the walker can write to.
+func (x *stepTracer) allMemory() (all []byte) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", x.pid))
 	x.must(err)
 	for line := range strings.Lines(string(maps)) {
 		var from, to uint64
 		var mode string
 		if fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); mode == "rw-p" && to-from < 32<<20 {
-			all = append(all, x.memory(p, from, int(to-from))...)
+			all = append(all, x.memory(from, int(to-from))...)
 		}
 	}
 	return all
@@ -322,16 +311,14 @@ func (x *stepTracer) allMemory(p *tracee) (all []byte) {
 // copy makes a copy of the walker where it stands, with another clock, and waits for its end.
 // The copy is not traced.
 func (x *stepTracer) copy(clock stepClock) {
-	p, r := x.walker, x.room
-	regs, before := p.regs, r.clock
+	r, regs, before := x.room, x.regs, x.room.clock
 	r.clock, r.done = clock, false
 	r.frame = stepFrame{regs.Rcx, regs.R11, regs.Eflags, regs.Rax, regs.Rsp, regs.Rip}
-	p.regs.Rax, p.regs.Orig_rax = unix.SYS_FORK, ^uint64(0) // no system call is under way that the kernel would start again
-	x.jump(p, uint64(stepCodeAt))
-	if x.resume(p, false); p.regs.Rip != uint64(stepCodeAt)+stepCopied || !r.done {
-		x.t.Fatalf("no copy was made, or it did not come to its end: %d at %s", int64(p.regs.Rax), stepPlace(p.regs.Rip))
+	x.regs.Rax, x.regs.Orig_rax = unix.SYS_FORK, ^uint64(0) // no system call is under way that the kernel would start again
+	x.jump(uint64(stepCodeAt))
+	if x.resume(false); x.regs.Rip != uint64(stepCodeAt)+stepCopied || !r.done {
+		x.t.Fatalf("no copy was made, or it did not come to its end: %d at %s", int64(x.regs.Rax), stepPlace(x.regs.Rip))
 	}
-	p.regs = regs
-	x.jump(p, regs.Rip)
-	r.clock = before
+	x.regs, r.clock = regs, before
+	x.jump(regs.Rip)
 }
