@@ -57,11 +57,8 @@ type stepMachine struct {
 	row      int        // of docs/pause.md, from its end; 0: that of the scene
 }
 
-// plays reports whether the scene is played on this machine in this run.
+// plays reports whether the scene is played on this machine.
 func (m *stepMachine) plays(s stepScene) bool {
-	if m.noRandom && hasCPURandom() && !*stepExhaustive && slices.Contains(stepOnce, s.name) {
-		return false
-	}
 	return m.scenes == nil || slices.Contains(m.scenes, s.name)
 }
 
@@ -90,12 +87,6 @@ var stepMachines = []stepMachine{
 	}},
 }
 
-// stepOnce is the scenes that the default run plays on the first machine alone.
-var stepOnce = []string{
-	"kept, 100 bytes", "first use, with the measuring", "8 KiB, mixing on", "70 KiB", "Generator, after Deplete",
-	"Generator, prediction resistance", "Generator, New, 8 KiB", "own Entropy, 8 KiB", "own Entropy, prediction resistance",
-}
-
 // TestEveryInstruction clones a process of one thread at the machine instructions of a
 // Read, or of the Reseed, Deplete or New before it. A tracer goes through the Read
 // instruction by instruction. Before one of them it makes the process, the walker, execute
@@ -115,13 +106,14 @@ var stepOnce = []string{
 //
 // By default each instruction of this package that a row of stepScenes executes is cloned at
 // once on each machine. Of the others, and of those that an earlier scene of the row was cloned
-// at, a fifth is. Of several turns of an instruction one is chosen. This clones at all of them,
-// every time that they are executed, and prints the table of docs/pause.md:
+// at, a fifth is. An instruction that is executed again is cloned at one time in a hundred, and
+// what lies close to a reading of the counter 16 times. This clones at all instructions, every
+// time that they are executed, and prints the table of docs/pause.md:
 //
 //	go test -run TestEveryInstruction -v -timeout 0 -step.exhaustive
 //
 // A single step costs 20 us on a virtual machine, and a copy 300 us, most of it for memory. So
-// copies are not traced, and the walker runs from one place to the next where it can.
+// copies are not traced, and the walker goes through the Read only once.
 //
 // Each of these faults was put in once, and the test was red in the scenes named, among others:
 //
@@ -310,7 +302,7 @@ func (w *stepWalk) chosen(at uint64) bool {
 	case *stepExhaustive, at == w.text.end, turn < 16 && w.text.near[at]:
 		return true
 	case turn > 0:
-		return w.IntN(500) == 0
+		return w.IntN(100) == 0
 	case w.seen[at] || stepOurs(at) == "":
 		return w.IntN(5) == 0
 	}
