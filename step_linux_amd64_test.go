@@ -57,8 +57,11 @@ type stepMachine struct {
 	row      int        // of docs/pause.md, from its end; 0: that of the scene
 }
 
-// plays reports whether the scene is played on this machine.
+// plays reports whether the scene is played on this machine in this run.
 func (m *stepMachine) plays(s stepScene) bool {
+	if m.noRandom && hasCPURandom() && !*stepExhaustive && slices.Contains(stepOnce, s.name) {
+		return false
+	}
 	return m.scenes == nil || slices.Contains(m.scenes, s.name)
 }
 
@@ -87,6 +90,12 @@ var stepMachines = []stepMachine{
 	}},
 }
 
+// stepOnce is the scenes that the default run plays on the first machine alone.
+var stepOnce = []string{
+	"kept, 100 bytes", "first use, with the measuring", "8 KiB, mixing on", "70 KiB", "Generator, after Deplete",
+	"Generator, prediction resistance", "Generator, New, 8 KiB", "own Entropy, 8 KiB", "own Entropy, prediction resistance",
+}
+
 // TestEveryInstruction clones a process of one thread at the machine instructions of a
 // Read, or of the Reseed, Deplete or New before it. A tracer goes through the Read
 // instruction by instruction. Before one of them it makes the process, the walker, execute
@@ -106,9 +115,9 @@ var stepMachines = []stepMachine{
 //
 // By default each instruction of this package that a row of stepScenes executes is cloned at
 // once on each machine. Of the others, and of those that an earlier scene of the row was cloned
-// at, a fifth is. An instruction that is executed again is cloned at one time in a hundred, and
-// what lies close to a reading of the counter 16 times. This clones at all instructions, every
-// time that they are executed, and prints the table of docs/pause.md:
+// at, a fifth is. What is executed again is cloned at one time in 50 where it is of this package,
+// or else in 500, and what lies close to a reading of the counter 16 times. This clones at all
+// instructions, every time that they are executed, and prints the table of docs/pause.md:
 //
 //	go test -run TestEveryInstruction -v -timeout 0 -step.exhaustive
 //
@@ -301,8 +310,10 @@ func (w *stepWalk) chosen(at uint64) bool {
 	switch {
 	case *stepExhaustive, at == w.text.end, turn < 16 && w.text.near[at]:
 		return true
+	case turn > 0 && w.seen[at]:
+		return w.IntN(50) == 0
 	case turn > 0:
-		return w.IntN(100) == 0
+		return w.IntN(500) == 0
 	case w.seen[at] || stepOurs(at) == "":
 		return w.IntN(5) == 0
 	}
