@@ -137,7 +137,7 @@ var stepOnce = []string{
 //
 // These were in the package, or nearly, and this is how they were found:
 //
-//	a mix that is tried again counts from the Read's first reading       mixing on: 136 readings of a copy, not 3
+//	a mix that is tried again counts from the Read's first reading       mixing on: 136 readings of a copy, not 2
 //	the last resort does not absorb the counter                          pauses without end, no random
 //	the window stays open when a mixing buffer is erased                 prediction resistance
 func TestEveryInstruction(t *testing.T) {
