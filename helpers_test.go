@@ -22,7 +22,7 @@ import (
 
 // A role turns this test binary into a helper process, where an environment variable asks
 // for it. It then does not return.
-var roles = []func(){vmGuest, stepHelper}
+var roles = []func(){vmGuest}
 
 func TestMain(m *testing.M) {
 	for _, role := range roles {

@@ -2,12 +2,17 @@ package rand
 
 import (
 	"bytes"
+	"encoding/binary"
 	"flag"
+	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +54,15 @@ type stepMachine struct {
 	off      bool       // control: the pause detector is switched off
 	pairs    []stepPair // the first at each point; at each eighth one of the others, too
 	scenes   []string   // nil: all
+	row      int        // of docs/pause.md, from its end; 0: that of the scene
+}
+
+// plays reports whether the scene is played on this machine in this run.
+func (m *stepMachine) plays(s stepScene) bool {
+	if m.noRandom && hasCPURandom() && !*stepExhaustive && slices.Contains(stepOnce, s.name) {
+		return false
+	}
+	return m.scenes == nil || slices.Contains(m.scenes, s.name)
 }
 
 var stepFew = []string{"kept", "after a pause", "Generator, kept"}
@@ -65,21 +79,27 @@ var stepMachines = []stepMachine{
 		{name: "counter set back", clone: func(v, id uint64) uint64 { return 1000 + 2*id }},
 		{name: "control: no pause", same: true, clone: func(v, id uint64) uint64 { return v }},
 	}},
-	{name: "random, pauses without end", forever: true, scenes: stepFew, pairs: []stepPair{
+	{name: "random, pauses without end", forever: true, scenes: stepFew, row: 2, pairs: []stepPair{
 		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
 	}},
-	{name: "no random, pauses without end", noRandom: true, forever: true, scenes: stepFew, pairs: []stepPair{
+	{name: "no random, pauses without end", noRandom: true, forever: true, scenes: stepFew, row: 2, pairs: []stepPair{
 		{name: "one tick apart", clone: func(v, id uint64) uint64 { return v + stepLeast + id }},
 	}},
-	{name: "control: detector off", off: true, scenes: append(stepFew, "8 KiB"), pairs: []stepPair{
+	{name: "control: detector off", off: true, scenes: append(stepFew, "8 KiB"), row: 1, pairs: []stepPair{
 		{name: "equal counters", clone: func(v, id uint64) uint64 { return v + stepLeast }},
 	}},
+}
+
+// stepOnce is the scenes that the default run plays on the first machine alone.
+var stepOnce = []string{
+	"kept, 100 bytes", "first use, with the measuring", "8 KiB, mixing on", "70 KiB", "Generator, after Deplete",
+	"Generator, prediction resistance", "Generator, New, 8 KiB", "own Entropy, 8 KiB", "own Entropy, prediction resistance",
 }
 
 // TestEveryInstruction clones a process of one thread at the machine instructions of a
 // Read, or of the Reseed, Deplete or New before it. A tracer goes through the Read
 // instruction by instruction. Before one of them it makes the process, the walker, execute
-// clone(2), twice. Both copies run to the end of the Read and through five more. No block
+// fork(2), twice. Both copies run to the end of the Read and through five more. No block
 // of 16 bytes may be equal in the two.
 //
 // Only the cycle counter tells the copies that they are copies. It is the test's: code that
@@ -93,11 +113,16 @@ var stepMachines = []stepMachine{
 // was in memory at that reading, and the instructions after it are no more than it takes to
 // return. Of a large Read the steps that were finished before the clone are in both copies, too.
 //
-// By default a Read is cloned once at each instruction of this package that it executes, and
-// at a fifth of the others; of several turns of an instruction one is chosen. This clones
-// at all of them, every time that they are executed:
+// By default each instruction of this package that a row of stepScenes executes is cloned at
+// once on each machine. Of the others, and of those that an earlier scene of the row was cloned
+// at, a fifth is. What is executed again is cloned at one time in 50 where it is of this package,
+// or else in 500, and what lies close to a reading of the counter 16 times. This clones at all
+// instructions, every time that they are executed, and prints the table of docs/pause.md:
 //
 //	go test -run TestEveryInstruction -v -timeout 0 -step.exhaustive
+//
+// A single step costs 20 us on a virtual machine, and a copy 300 us, most of it for memory. So
+// copies are not traced, and the walker goes through the Read only once.
 //
 // Each of these faults was put in once, and the test was red in the scenes named, among others:
 //
@@ -112,7 +137,7 @@ var stepMachines = []stepMachine{
 //
 // These were in the package, or nearly, and this is how they were found:
 //
-//	a mix that is tried again counts from the Read's first reading       mixing on: 136 readings of a copy, not 3
+//	a mix that is tried again counts from the Read's first reading       mixing on: 136 readings of a copy, not 2
 //	the last resort does not absorb the counter                          pauses without end, no random
 //	the window stays open when a mixing buffer is erased                 prediction resistance
 func TestEveryInstruction(t *testing.T) {
@@ -128,27 +153,49 @@ func TestEveryInstruction(t *testing.T) {
 		t.Skip(err)
 	}
 	cpus := stepCPUs(t)
+	sums := make([]stepSum, len(stepScenes))
+	t.Cleanup(func() {
+		for i := range sums {
+			s := &sums[i]
+			t.Logf("| %s | %d | %d | %d | %d |",
+				stepScenes[i].row, s.instructions.Load(), s.clones.Load(), s.equal.Load(), s.excepted.Load())
+		}
+	})
 	for i := range stepMachines {
 		m := &stepMachines[i]
 		if !m.noRandom && !hasCPURandom() {
 			t.Run(m.name, func(t *testing.T) { t.Skip("this CPU has no random instruction") })
 			continue
 		}
-		for j := range stepScenes {
-			scene := &stepScenes[j]
-			if m.scenes != nil && !slices.Contains(m.scenes, scene.name) || scene.once && i > 0 && !*stepExhaustive {
+		for j, row := range stepScenes {
+			if !slices.ContainsFunc(row.scenes, m.plays) {
 				continue
 			}
-			t.Run(m.name+"/"+scene.name, func(t *testing.T) {
+			sum := &sums[j]
+			if m.row != 0 {
+				sum = &sums[len(sums)-m.row]
+			}
+			t.Run(m.name+"/"+row.row, func(t *testing.T) {
 				t.Parallel()
-				// The thread is never unlocked, so that it ends with the test, and what it traces with it.
-				// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
-				runtime.LockOSThread()
 				cpu := <-cpus
 				defer func() { cpus <- cpu }()
-				unix.SchedSetaffinity(0, &cpu)
-				w := &stepWalk{stepTracer: &stepTracer{t: t, text: text}, m: m, scene: scene}
-				w.run()
+				seen := make(map[uint64]bool)
+				for k, scene := range row.scenes {
+					if !m.plays(scene) {
+						continue
+					}
+					t.Run(scene.name, func(t *testing.T) {
+						// The thread is never unlocked, so that it ends with the test, and what it traces with it.
+						// Tracer, walker and copies take turns: on one CPU that is 1.6 times as fast.
+						runtime.LockOSThread()
+						unix.SchedSetaffinity(0, &cpu)
+						w := &stepWalk{
+							stepTracer: stepTracer{t: t, text: text}, Rand: mathrand.New(mathrand.NewPCG(1, uint64(k))),
+							m: m, scene: &scene, seen: seen, turns: make(map[uint64]int), without: math.MaxInt,
+						}
+						w.run(fmt.Sprint(i, " ", j, " ", k), sum)
+					})
+				}
 			})
 		}
 	}
@@ -173,262 +220,171 @@ func stepCPUs(t *testing.T) chan unix.CPUSet {
 
 // A stepWalk is one scene on one machine.
 type stepWalk struct {
-	*stepTracer
+	stepTracer
+	*mathrand.Rand
 	m     *stepMachine
 	scene *stepScene
-	asked stepSignal // where the Read puts its bytes
+	seen  map[uint64]bool // addresses of this package that a scene of the row was cloned at
+	turns map[uint64]int  // how often an instruction was executed in this one
 
-	// The Read as a first copy went through it: the address of each instruction, the counter
-	// before it, and which of them read the counter.
-	at, tick []uint64
-	readings []int
-
-	points, excepted int // the instructions cloned at; those of them after the last reading
-	copies, most     int // and the most readings of one in its Read
-	broken, equal    int // the points, and the blocks, that are equal and must not be
+	readings, last   int    // of the counter by the walker, and which instruction was the last one
+	reading, without int    // the last instruction where a copy still read it; the first where one did not
+	there            []byte // where the Read's bytes were then: its caller's slice for a large one, or else anywhere
+	points, excepted int    // the instructions cloned at; those of them where the copies read the counter no more
+	clones, equal    int    // copies made; blocks that are equal and must not be
+	broken           int    // pairs with such blocks
+	most             uint64 // readings of a copy in its Read
 }
 
-// A stepCopy is what a copy has read.
-type stepCopy struct {
-	asked, later []byte
-	readings     int // until the Read had returned
+// A stepSum is what some walks have found, a row of the table of docs/pause.md.
+type stepSum struct {
+	instructions, clones, equal, excepted atomic.Int64
 }
 
 func (w *stepWalk) large() bool { return w.scene.n > stepSmall }
 
-func (w *stepWalk) run() {
+// run takes the walker through the Read step by step, and clones it on the way.
+func (w *stepWalk) run(role string, sum *stepSum) {
 	begun := time.Now()
-	w.start(w.scene.name + "/" + w.m.name)
-	tick := uint64(1 << 40) // it has run for some minutes
-	w.setClock(w.walker, tick, 0)
-	for {
-		w.asked = w.toMark(w.walker)
-		tick = w.word(w.walker, stepClockAt)
-		if w.asked.kind == markBegin {
+	w.start(role)
+	shares := w.room.clock.now * stepShare
+	before := w.room.clock.now // the reading before
+	var finished []byte        // of a large Read, what was there when a reading showed no pause
+	timing := uint64(0)        // where stepTimed returns to, while the walker is in it
+	k := 0
+	for ; ; k++ {
+		at := w.regs.Rip
+		if w.chosen(at) || w.readings > 0 && k == w.last+1 {
+			w.clone(k, shares/stepShare, finished)
+		}
+		if at == w.text.end {
 			break
 		}
-		tick += uint64(w.asked.n)
-		w.setClock(w.walker, tick, 0)
-	}
-	w.trial(tick)
-	if len(w.readings) == 0 {
-		w.t.Fatal("the Read does not read the counter")
-	}
-	last := w.readings[len(w.readings)-1]
-	chosen := w.choose()
-	var finished []byte // of a large Read, what was there when a reading showed no pause
-	var there []byte    // see report
-	before := tick      // the reading before
-	for k, next := 0, 0; ; k = next {
-		if chosen[k] {
-			w.clone(k, k > last, finished)
-		}
-		if k == last {
-			there = w.memory(w.walker, w.asked.b, w.scene.n)
-			if !w.large() {
-				there = w.allMemory(w.walker)
-			}
-		}
-		if k == len(w.at)-1 {
-			break
-		}
-		next = k + 1
-		for !chosen[next] && next != last && !w.reads(next) {
-			next++
-		}
-		w.goOn(k, next)
-		if w.reads(k) {
-			if now := w.tick[k+1]; now-before <= uint64(stepG) && w.large() {
-				finished = w.memory(w.walker, w.asked.b, w.asked.len)
-				finished = finished[:filled(finished)*blockLen]
-			}
-			before = w.tick[k+1]
-		}
-	}
-	w.report(there, time.Since(begun))
-}
-
-// reads reports whether instruction k reads the counter.
-func (w *stepWalk) reads(k int) bool { return w.text.rdtsc[w.at[k]] }
-
-// trial takes a copy through the Read step by step.
-func (w *stepWalk) trial(tick uint64) {
-	c := w.fork()
-	shares := tick * stepShare
-	timing := uint64(0) // where stepTimed returns to, while the copy is in it
-	for {
-		at := c.regs.Rip
-		w.at, w.tick = append(w.at, at), append(w.tick, shares/stepShare)
 		switch {
-		case at == w.text.mark:
-			w.kill(c)
-			return
 		case at == w.text.timed:
-			timing = w.word(c, c.regs.Rsp)
+			timing = binary.LittleEndian.Uint64(w.memory(w.regs.Rsp, 8))
 		case at == timing:
 			timing = 0
-		case w.text.rdtsc[at]:
-			w.readings = append(w.readings, len(w.at)-1)
+		case w.text.rdtsc[at]: // is answered, and not executed
 			shares += stepShare * stepReading
 			if w.m.forever && timing == 0 {
 				shares += stepShare * stepRate / 1000
 			}
-			w.answer(c, shares/stepShare)
+			now := shares / stepShare
+			w.room.clock = stepClock{now: now}
+			w.regs.Rax, w.regs.Rdx = now&0xffffffff, now>>32
+			w.jump(at + 2)
+			if now-before <= uint64(stepG) && w.large() {
+				finished = w.asked()
+				finished = finished[:filled(finished)*blockLen]
+			}
+			w.readings, w.last, before = w.readings+1, k, now
 			continue
 		case w.text.isRDTSC(at):
 			w.t.Fatal("RDTSC at ", stepPlace(at))
-		case len(w.at) == 2_000_000:
+		case k == 2_000_000:
 			w.t.Fatal("no end; at ", stepPlace(at))
 		}
-		w.resume(c, true)
+		w.resume(true)
 		shares++
 	}
+	sum.instructions.Add(int64(k))
+	sum.clones.Add(int64(w.clones))
+	sum.equal.Add(int64(w.equal))
+	sum.excepted.Add(int64(w.excepted))
+	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): "+
+		"%d clones, of at most %d readings; %d equal blocks; %.1f s", k, k-w.last, w.readings,
+		w.points, w.excepted, w.clones, w.most, w.equal, time.Since(begun).Seconds())
+	w.report(k - w.last)
 }
 
-// answer executes an RDTSC of p's.
-func (w *stepWalk) answer(p *tracee, v uint64) {
-	p.regs.Rax, p.regs.Rdx = v&0xffffffff, v>>32
-	w.jump(p, p.regs.Rip+2)
-	w.setClock(p, v, 0)
+// asked is where the walker's Read puts its bytes.
+func (w *stepWalk) asked() []byte {
+	return w.memory(uint64(uintptr(unsafe.Pointer(&stepAsked))), w.scene.n)
 }
 
-// goOn takes the walker from instruction k to a later one, between which there is
-// no reading of the counter. It does not step where a breakpoint at the end is quicker.
-func (w *stepWalk) goOn(k, end int) {
-	p, to := w.walker, w.at[end]
-	if w.reads(k) {
-		w.answer(p, w.tick[k+1])
-		k++
+// chosen reports whether to clone before the instruction at an address, as TestEveryInstruction says.
+func (w *stepWalk) chosen(at uint64) bool {
+	turn := w.turns[at]
+	w.turns[at]++
+	switch {
+	case *stepExhaustive, at == w.text.end, turn < 16 && w.text.near[at]:
+		return true
+	case turn > 0 && w.seen[at]:
+		return w.IntN(50) == 0
+	case turn > 0:
+		return w.IntN(500) == 0
+	case w.seen[at] || stepOurs(at) == "":
+		return w.IntN(5) == 0
 	}
-	turns := 0 // how often the walker comes by before
-	for _, at := range w.at[k:end] {
-		if at == to {
-			turns++
-		}
-	}
-	for quick := end-k > 4*(turns+1); quick; {
-		if p.regs.Rip != to {
-			w.runTo(p, to)
-		} else if turns == 0 {
-			return
-		} else {
-			turns--
-			w.resume(p, true)
-		}
-	}
-	for ; k < end; k++ {
-		w.resume(p, true)
-	}
-	if p.regs.Rip != to {
-		w.t.Fatalf("instruction %d is another one than in the trial: %s, not %s", end, stepPlace(p.regs.Rip), stepPlace(to))
-	}
+	w.seen[at] = true
+	return true
 }
 
-// choose says at which instructions to clone; the last is the one behind the Read.
-func (w *stepWalk) choose() []bool {
-	chosen := make([]bool, len(w.at))
-	if *stepExhaustive {
-		for k := range chosen {
-			chosen[k] = true
-		}
-		return chosen
-	}
-	turns := make(map[uint64][]int)
-	for k, at := range w.at {
-		turns[at] = append(turns[at], k)
-	}
-	r := mathrand.New(mathrand.NewPCG(1, 1))
-	for k, at := range w.at {
-		if ks := turns[at]; ks[0] == k && (stepOurs(at) != "" || r.IntN(5) == 0) {
-			chosen[ks[r.IntN(len(ks))]] = true
-		}
-	}
-	for _, k := range w.readings[:min(len(w.readings), 16)] {
-		for i := max(k-2, 0); i < k+3; i++ {
-			chosen[i] = true
-		}
-	}
-	chosen[len(w.at)-1] = true
-	return chosen
-}
-
-// clone makes two copies of the walker before instruction k, and compares what they read.
-func (w *stepWalk) clone(k int, after bool, finished []byte) {
+// clone makes pairs of copies of the walker before instruction k, and compares what they read.
+func (w *stepWalk) clone(k int, tick uint64, finished []byte) {
 	w.points++
-	if after {
+	w.pair(&w.m.pairs[0], k, tick, finished)
+	if w.without <= k {
 		w.excepted++
 	}
-	w.pair(&w.m.pairs[0], k, after, finished)
+	if w.without == k {
+		if w.there = w.asked(); !w.large() {
+			w.there = w.allMemory()
+		}
+	}
 	if others := w.m.pairs[1:]; len(others) > 0 && w.points%8 == 0 {
-		w.pair(&others[w.points/8%len(others)], k, after, finished)
+		w.pair(&others[w.points/8%len(others)], k, tick, finished)
 	}
 }
 
-func (w *stepWalk) pair(pair *stepPair, k int, after bool, finished []byte) {
-	var c [2]*stepCopy
-	var own [2][]byte // what must be this copy's alone
-	for id := range c {
-		now, ahead := pair.clone(w.tick[k], uint64(id)), uint64(0)
-		if now < w.tick[k] { // the clock is not set back
-			ahead = w.tick[k] + stepLeast - pair.clone(w.tick[k], 0)
+func (w *stepWalk) pair(pair *stepPair, k int, tick uint64, finished []byte) {
+	var all, own [2][]byte // what a copy has read, and what must be its alone
+	for id := range all {
+		clock := stepClock{now: pair.clone(tick, uint64(id))}
+		if clock.now < tick { // the clock is not set back
+			clock.ahead = tick + stepLeast - pair.clone(tick, 0)
 		}
-		p := w.fork()
-		w.setClock(p, now, ahead)
-		c[id] = w.finish(p)
-		if (c[id].readings == 0) != after {
-			w.t.Errorf("cloned before instruction %d: %d readings after it", k, c[id].readings)
-		}
-		rest := c[id].asked
+		w.copy(clock)
+		r := w.room
+		all[id] = slices.Concat(r.asked[:w.scene.n], r.later[:])
+		own[id] = all[id]
 		switch {
-		case after: // the exception
-			rest = nil
-		case bytes.HasPrefix(rest, finished):
-			rest = rest[len(finished):]
+		case r.readings == 0: // the exception
+			w.without = min(w.without, k)
+			own[id] = all[id][w.scene.n:]
+		case bytes.HasPrefix(all[id], finished):
+			own[id] = all[id][len(finished):]
 		}
-		own[id] = append(bytes.Clone(rest), c[id].later...)
+		if r.readings > 0 {
+			w.reading = k
+		}
 		if pair == &w.m.pairs[0] {
-			w.most = max(w.most, c[id].readings)
+			w.most = max(w.most, r.readings)
 		}
 	}
 	if pair.same {
-		if !bytes.Equal(c[0].asked, c[1].asked) || !bytes.Equal(c[0].later, c[1].later) {
+		if !bytes.Equal(all[0], all[1]) {
 			w.t.Errorf("%s: copies made before instruction %d differ: something tells them apart that should not", pair.name, k)
 		}
 		return
 	}
-	w.copies += 2
+	w.clones += 2
 	if n := equalBlocks(own[0], own[1]); n > 0 {
 		w.equal += n
 		if w.broken++; !w.m.off && w.broken <= 3 {
-			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d of %d, %s; readings after it: %d and %d",
-				pair.name, n, k, len(w.at)-1, stepPlace(w.at[k]), c[0].readings, c[1].readings)
+			w.t.Errorf("%s: %d blocks are equal when cloned before instruction %d, %s",
+				pair.name, n, k, stepPlace(w.regs.Rip))
 		}
 	}
 }
 
-// finish lets copy c run to its end.
-func (w *stepWalk) finish(c *tracee) *stepCopy {
-	o := new(stepCopy)
-	for {
-		m := w.toMark(c)
-		b := w.memory(c, m.b, m.len)
-		if m.kind == markEnd {
-			o.asked = b
-			o.readings = int(w.word(c, stepClockAt+8))
-			continue
-		}
-		o.later = b
-		w.kill(c)
-		return o
+// report is the verdict. So many instructions come after the Read's last reading.
+func (w *stepWalk) report(after int) {
+	if w.readings == 0 || w.reading > w.last || w.without != w.last+1 {
+		w.t.Errorf("the last of %d readings is instruction %d; copies made before %d read the counter, and from %d on they did not",
+			w.readings, w.last, w.reading, w.without)
 	}
-}
-
-// report is the verdict. there is where the bytes were at the Read's last reading: for
-// a large one the caller's slice, or else anywhere in memory.
-func (w *stepWalk) report(there []byte, took time.Duration) {
-	after := len(w.at) - 1 - w.readings[len(w.readings)-1]
-	w.t.Logf("%d instructions, %d of them after the last of %d readings; cloned at %d (%d after it): %d clones, of at most %d readings; %d equal blocks; %.1f s",
-		len(w.at)-1, after, len(w.readings), w.points, w.excepted, w.copies, w.most, w.equal, took.Seconds())
 	if w.m.off {
 		if w.broken != w.points {
 			w.t.Errorf("with the detector off blocks are equal at %d points of %d: a test that cannot fail", w.broken, w.points)
@@ -436,7 +392,7 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 		return
 	}
 	if w.broken > 0 {
-		w.t.Errorf("%d blocks are equal, at %d points of %d", w.equal, w.broken, w.points)
+		w.t.Errorf("%d blocks are equal, in %d pairs of %d", w.equal, w.broken, w.clones/2)
 	}
 	most := stepAfterSmall
 	if w.large() || w.m.forever {
@@ -448,13 +404,12 @@ func (w *stepWalk) report(there []byte, took time.Duration) {
 	if w.m.forever {
 		return // the last resort draws bytes of its own after the last reading
 	}
-	read := w.memory(w.walker, w.asked.b, w.scene.n)
-	for b := range slices.Chunk(read, blockLen) {
-		if !bytes.Contains(there, b) {
+	for b := range slices.Chunk(w.asked(), blockLen) {
+		if !bytes.Contains(w.there, b) {
 			w.t.Fatal("the Read returns what was not made yet at its last reading of the counter")
 		}
 	}
-	if extra := w.most - len(w.readings); extra > stepExtra && !w.large() && !w.m.noRandom {
-		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, len(w.readings))
+	if extra := int(w.most) - w.readings; extra > stepExtra && !w.large() && !w.m.noRandom {
+		w.t.Errorf("a copy read the counter %d times and not %d: it tries again more often than it needs", w.most, w.readings)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,27 +27,57 @@ const (
 	int3         = 0xcc
 )
 
-// stepClock is the counter of the process that is cloned, how often it was read, and how
-// many ticks the clock is ahead of it. A reading, that is stepStub, takes stepReading ticks.
-var (
-	stepClock   struct{ now, readings, ahead uint64 }
-	stepClockAt = uint64(uintptr(unsafe.Pointer(&stepClock))) // in every process of this binary
+// A stepRoom is memory that the tracer and the processes that it drives share. Only one of
+// them runs at a time.
+type stepRoom struct {
+	clock stepClock
+	frame stepFrame // where a copy goes on
+	code  [512]byte // stepCopier, and a stepCounter for each RDTSC
+
+	// What a copy tells when it ends.
+	done     bool
+	readings uint64 // until the Read had returned
+	later    [len(stepLater)]byte
+	asked    [len(stepAsked)]byte
+}
+
+// A stepClock is the counter of the process that is cloned, how often it was read, and how
+// many ticks its clock is ahead of it. A reading takes stepReading ticks.
+type stepClock struct{ now, readings, ahead uint64 }
+
+// A stepFrame is what a system call does not leave as it is.
+type stepFrame struct{ rcx, r11, flags, rax, rsp, rip uint64 }
+
+// The room's place in the process that is cloned: below 2^31, so that instructions can name
+// it, and above the binary.
+const (
+	stepRoomAt  = 0x7000_0000
+	stepCodeAt  = stepRoomAt + unsafe.Offsetof(stepRoom{}.code)
+	stepFrameAt = stepRoomAt + unsafe.Offsetof(stepRoom{}.frame)
+	stepCopied  = 23 // bytes of stepCopier: where the walker stops after the copy's end
+	stepRoomFD  = 3
 )
 
-// stepTime is the clock of that process. It is never set back.
-func stepTime() time.Time {
-	return time.Unix(1_700_000_000, int64((stepClock.now+stepClock.ahead)/(stepRate/1e9)))
+// mapStepRoom maps the room at that address, or where there is space.
+func mapStepRoom(fd int, at uintptr) (*stepRoom, error) {
+	prot, flags := unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED
+	if at != 0 {
+		prot, flags = prot|unix.PROT_EXEC, flags|unix.MAP_FIXED_NOREPLACE
+	}
+	p, err := unix.MmapPtr(fd, 0, unsafe.Add(nil, at), unsafe.Sizeof(stepRoom{}), prot, flags)
+	return (*stepRoom)(p), err
 }
 
 // A stepText is what the tracer knows of this binary's code.
 type stepText struct {
 	base    uint64
 	code    []byte
-	rdtsc   map[uint64]bool // this package's
-	patches map[uint64][]byte
-	mark    uint64 // a breakpoint
-	fork    uint64 // SYSCALL; INT3
-	timed   uint64 // stepTimed
+	rdtsc   map[uint64]bool   // this package's
+	near    map[uint64]bool   // what lies close to one
+	patches map[uint64][]byte // of them, in the process that is cloned
+	room    []byte            // stepRoom.code
+	end     uint64            // stepEnd
+	timed   uint64            // stepTimed
 }
 
 var loadText = sync.OnceValues(func() (*stepText, error) {
@@ -60,17 +91,17 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 		return nil, errors.New("this binary is position independent: its addresses are others in another process")
 	}
 	t := &stepText{
-		base:  s.Addr,
-		rdtsc: make(map[uint64]bool),
-		mark:  uint64(reflect.ValueOf(stepMark).Pointer()),
-		fork:  uint64(reflect.ValueOf((*stepWalk).run).Pointer()), // nobody calls that there
-		timed: uint64(reflect.ValueOf(stepTimed).Pointer()),
+		base:    s.Addr,
+		rdtsc:   make(map[uint64]bool),
+		near:    make(map[uint64]bool),
+		patches: make(map[uint64][]byte),
+		room:    bytes.Clone(stepCopier),
+		end:     uint64(reflect.ValueOf(stepEnd).Pointer()),
+		timed:   uint64(reflect.ValueOf(stepTimed).Pointer()),
 	}
-	t.patches = map[uint64][]byte{t.mark: {int3}, t.fork: {0x0f, 0x05, int3}}
 	if t.code, err = s.Data(); err != nil {
 		return nil, err
 	}
-	stub := t.fork + 8
 	for i := range t.code[:len(t.code)-64] {
 		at := t.base + uint64(i)
 		if !t.isRDTSC(at) || !strings.HasSuffix(stepOurs(at), ".s") {
@@ -82,10 +113,13 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 			return nil, fmt.Errorf("no space behind %s", stepPlace(at))
 		}
 		t.rdtsc[at] = true
+		for d := range uint64(16) {
+			t.near[at-6+d] = true
+		}
 		t.patches[at] = []byte{0xeb, byte(space - at - 2)} // JMP, short
-		t.patches[space] = stepJump(space, stub)
-		t.patches[stub] = stepStub(stub, at+2)
-		stub += uint64(len(t.patches[stub]))
+		t.patches[space] = stepJump(space, uint64(stepCodeAt)+uint64(len(t.room)))
+		t.room = append(t.room, stepCounter...)
+		t.room = append(t.room, stepJump(uint64(stepCodeAt)+uint64(len(t.room)), at+2)...)
 	}
 	if len(t.rdtsc) == 0 {
 		return nil, errors.New("this package has no RDTSC")
@@ -93,20 +127,33 @@ var loadText = sync.OnceValues(func() (*stepText, error) {
 	return t, nil
 })
 
-// stepStub is what is executed for RDTSC.
-func stepStub(at, back uint64) []byte {
-	le, clock := binary.LittleEndian, uint32(stepClockAt)       // below 2^31, as the whole binary is
-	b := le.AppendUint32([]byte{0x48, 0x81, 0x04, 0x25}, clock) // ADDQ $stepReading, now
-	b = le.AppendUint32(b, stepReading)
-	b = le.AppendUint32(append(b, 0x48, 0xff, 0x04, 0x25), clock+8) // INCQ readings
-	b = le.AppendUint32(append(b, 0x8b, 0x04, 0x25), clock)         // MOVL now, AX
-	b = le.AppendUint32(append(b, 0x8b, 0x14, 0x25), clock+4)       // MOVL now+4, DX
-	return append(b, stepJump(at+uint64(len(b)), back)...)
+// stepCode is instructions that end in a number of four bytes, such as an address.
+func stepCode(code string, n uintptr) []byte {
+	return binary.LittleEndian.AppendUint32([]byte(code), uint32(n))
 }
 
-func stepJump(at, to uint64) []byte {
-	return binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(to-at-5))
-}
+func stepJump(at, to uint64) []byte { return stepCode("\xe9", uintptr(to-at-5)) }
+
+// stepCounter is what is executed for RDTSC.
+var stepCounter = slices.Concat(
+	stepCode("\x48\x81\x04\x25", stepRoomAt), stepCode("", stepReading), // ADDQ $stepReading, clock.now
+	stepCode("\x48\xff\x04\x25", stepRoomAt+unsafe.Offsetof(stepClock{}.readings)), // INCQ clock.readings
+	stepCode("\x8b\x04\x25", stepRoomAt),                                           // MOVL clock.now, AX
+	stepCode("\x8b\x14\x25", stepRoomAt+4),                                         // MOVL clock.now+4, DX
+)
+
+// stepCopier is executed with SYS_FORK in AX. The copy goes on where the frame says, with
+// the registers that the process had there. The process waits until the copy has ended.
+var stepCopier = slices.Concat(
+	[]byte("\x0f\x05\x85\xc0\x74\x11"),                       // SYSCALL; TESTL AX, AX; JEQ the copy
+	[]byte("\x89\xc7\x31\xf6\x31\xd2\x45\x31\xd2"),           // MOVL AX, DI; XORL SI, SI; XORL DX, DX; XORL R10, R10
+	stepCode("\xb8", unix.SYS_WAIT4), []byte("\x0f\x05\xcc"), // SYSCALL; INT3
+	stepCode("\x48\x8b\x0c\x25", stepFrameAt),            // the copy: MOVQ rcx, CX
+	stepCode("\x4c\x8b\x1c\x25", stepFrameAt+8),          // MOVQ r11, R11
+	stepCode("\xbc", stepFrameAt+16), []byte("\x9d\x58"), // MOVL $flags, SP; POPFQ; POPQ AX
+	stepCode("\x48\x8b\x24\x25", stepFrameAt+unsafe.Offsetof(stepFrame{}.rsp)), // MOVQ rsp, SP
+	stepCode("\xff\x24\x25", stepFrameAt+unsafe.Offsetof(stepFrame{}.rip)),     // JMP rip
+)
 
 // isRDTSC reports whether the instruction at an address is, where it is one of this binary.
 func (t *stepText) isRDTSC(at uint64) bool {
@@ -137,19 +184,15 @@ func stepPlace(at uint64) string {
 	return fmt.Sprintf("%s (%s:%d, %#x)", path.Base(f.Name()), path.Base(file), line, at)
 }
 
-// A tracee is a stopped process, and its registers.
-type tracee struct {
-	pid  int
-	regs unix.PtraceRegs
-}
-
-// A stepTracer drives the process that is cloned, which runs this very binary. All its
-// methods are called in one locked thread, as ptrace wants it.
+// A stepTracer drives the process that is cloned, the walker, which runs this very binary. All
+// its methods are called in one locked thread, as ptrace wants it.
 type stepTracer struct {
 	t      *testing.T
 	text   *stepText
-	leader *exec.Cmd
-	walker *tracee // the child of leader that is cloned
+	room   *stepRoom
+	leader *exec.Cmd // its parent, and the leader of its process group
+	pid    int
+	regs   unix.PtraceRegs
 }
 
 func (x *stepTracer) must(err error) {
@@ -159,190 +202,123 @@ func (x *stepTracer) must(err error) {
 	}
 }
 
-func (x *stepTracer) wait(pid int) (s unix.WaitStatus) {
-	hangs := time.AfterFunc(stepPatience, func() { unix.Kill(pid, unix.SIGKILL) })
-	defer hangs.Stop()
-	_, err := unix.Wait4(pid, &s, unix.WALL, nil)
-	for err == unix.EINTR {
-		_, err = unix.Wait4(pid, &s, unix.WALL, nil)
-	}
-	x.must(err)
-	return s
-}
-
-// resume lets p run, by PtraceSingleStep or PtraceCont, to its next stop, which must be a trap.
-func (x *stepTracer) resume(p *tracee, step bool) unix.WaitStatus {
-	if step {
-		x.must(unix.PtraceSingleStep(p.pid))
-	} else {
-		x.must(unix.PtraceCont(p.pid, 0))
-	}
-	s := x.wait(p.pid)
-	if !s.Stopped() {
-		x.t.Fatalf("a process has ended: %#x; last seen at %s", uint32(s), stepPlace(p.regs.Rip))
-	}
-	last := p.regs.Rip
-	x.must(unix.PtraceGetRegs(p.pid, &p.regs))
-	if s.StopSignal() != unix.SIGTRAP {
-		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(p.regs.Rip), stepPlace(last))
-	}
-	return s
-}
-
-// jump goes on from another place.
-func (x *stepTracer) jump(p *tracee, to uint64) {
-	p.regs.Rip = to
-	x.must(unix.PtraceSetRegs(p.pid, &p.regs))
-}
-
-func (x *stepTracer) poke(p *tracee, at uint64, code []byte) {
-	_, err := unix.PtracePokeText(p.pid, uintptr(at), code)
-	x.must(err)
-}
-
-// runTo lets p run to a place.
-func (x *stepTracer) runTo(p *tracee, at uint64) {
-	old := x.memory(p, at, 1)
-	x.poke(p, at, []byte{int3})
-	if x.resume(p, false); p.regs.Rip != at+1 {
-		x.t.Fatalf("on the way to %s: a trap at %s", stepPlace(at), stepPlace(p.regs.Rip))
-	}
-	x.jump(p, at)
-	x.poke(p, at, old)
-}
-
-// memory reads n bytes of p's.
-func (x *stepTracer) memory(p *tracee, at uint64, n int) []byte {
-	b := make([]byte, n)
-	local := []unix.Iovec{{Base: &b[0], Len: uint64(n)}}
-	_, err := unix.ProcessVMReadv(p.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: n}}, 0)
-	x.must(err)
-	return b
-}
-
-func (x *stepTracer) word(p *tracee, at uint64) uint64 {
-	return binary.LittleEndian.Uint64(x.memory(p, at, 8))
-}
-
-// allMemory is what p can write to.
-func (x *stepTracer) allMemory(p *tracee) (all []byte) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
-	x.must(err)
-	for line := range strings.Lines(string(maps)) {
-		var from, to uint64
-		var mode string
-		if fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); mode == "rw-p" && to-from < 32<<20 {
-			all = append(all, x.memory(p, from, int(to-from))...)
-		}
-	}
-	return all
-}
-
-// setClock sets p's counter and clock.
-func (x *stepTracer) setClock(p *tracee, now, ahead uint64) {
-	le := binary.LittleEndian
-	x.poke(p, stepClockAt, le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, now), 0), ahead))
-}
-
-// A stepSignal is a call of stepMark.
-type stepSignal struct {
-	kind, n int
-	b       uint64 // its address
-	len     int
-}
-
-// toMark lets p run to its next call of stepMark, and return from it.
-func (x *stepTracer) toMark(p *tracee) stepSignal {
-	if x.resume(p, false); p.regs.Rip != x.text.mark+1 {
-		x.t.Fatal("a trap at ", stepPlace(p.regs.Rip))
-	}
-	m := stepSignal{int(p.regs.Rax), int(p.regs.Rbx), p.regs.Rcx, int(p.regs.Rdi)}
-	if m.kind == markFail {
-		x.t.Fatal("a call has failed")
-	}
-	p.regs.Rsp += 8
-	x.jump(p, x.word(p, p.regs.Rsp-8))
-	return m
-}
-
-// start starts the process and follows it to its fork. The child, the walker, is stopped there.
+// start starts the walker, and takes it to its breakpoint.
 func (x *stepTracer) start(role string) {
+	fd, err := unix.MemfdCreate("step", unix.MFD_CLOEXEC)
+	x.must(err)
+	file := os.NewFile(uintptr(fd), "step")
+	defer file.Close()
+	x.must(file.Truncate(int64(unsafe.Sizeof(*x.room))))
+	x.room, err = mapStepRoom(fd, 0)
+	x.must(err)
+	copy(x.room.code[:], x.text.room)
 	x.leader = exec.Command(os.Args[0])
-	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1") // no signal asks a thread to give way
-	x.leader.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: unix.SIGKILL}
+	// No signal asks a thread to give way, and there is little memory to copy.
+	x.leader.Env = append(os.Environ(), stepEnv+"="+role, "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "MALLOC_ARENA_MAX=1")
+	x.leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	x.leader.ExtraFiles = []*os.File{file}
 	x.leader.Stderr = os.Stderr
-	switch err := x.leader.Start(); {
+	stdin, err := x.leader.StdinPipe()
+	x.must(err)
+	stdout, err := x.leader.StdoutPipe()
+	x.must(err)
+	x.must(x.leader.Start())
+	x.t.Cleanup(x.end)
+	_, err = fmt.Fscan(stdout, &x.pid)
+	x.must(err)
+	switch err := unix.PtraceAttach(x.pid); {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSYS):
 		x.t.Skipf("this machine refuses to trace a process: %v", err)
 	default:
 		x.must(err)
 	}
-	x.t.Cleanup(x.end)
-	leader := x.leader.Process.Pid
-	if s := x.wait(leader); s.Stopped() {
-		x.must(unix.PtraceSetOptions(leader, unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_TRACEFORK|unix.PTRACE_O_EXITKILL))
-	}
-	for signal := 0; x.walker == nil; {
-		x.must(unix.PtraceCont(leader, signal))
-		s := x.wait(leader)
-		if !s.Stopped() {
-			x.t.Fatalf("the process to be cloned has ended: %#x", uint32(s))
-		}
-		made, _ := unix.PtraceGetEventMsg(leader)
-		switch signal = 0; s.TrapCause() {
-		case unix.PTRACE_EVENT_FORK:
-			x.walker = &tracee{pid: int(made)}
-		case unix.PTRACE_EVENT_CLONE: // its other threads are let go
-			x.wait(int(made))
-			x.must(unix.PtraceDetach(int(made)))
-		default:
-			if s.StopSignal() != unix.SIGTRAP {
-				signal = int(s.StopSignal())
-			}
-		}
-	}
-	x.wait(x.walker.pid)
-	x.must(unix.PtraceDetach(leader))
+	x.wait()
+	x.must(unix.PtraceSetOptions(x.pid, unix.PTRACE_O_EXITKILL))
 	for at, code := range x.text.patches {
-		x.poke(x.walker, at, code)
+		_, err := unix.PtracePokeText(x.pid, uintptr(at), code)
+		x.must(err)
 	}
+	x.must(stdin.Close())
+	x.resume(false)
 }
 
 func (x *stepTracer) end() {
-	if x.walker != nil { // before its parent, who does not keep the dead
-		unix.Kill(x.walker.pid, unix.SIGKILL)
-		unix.Wait4(x.walker.pid, nil, unix.WALL, nil)
+	unix.Kill(-x.leader.Process.Pid, unix.SIGKILL)
+	if x.pid != 0 {
+		unix.Wait4(x.pid, nil, unix.WALL, nil)
 	}
-	x.leader.Process.Kill()
 	x.leader.Wait()
+	x.must(unix.MunmapPtr(unsafe.Pointer(x.room), unsafe.Sizeof(*x.room)))
 }
 
-// fork makes a copy of the walker where it stands, and stops it there.
-func (x *stepTracer) fork() *tracee {
-	p := x.walker
-	p.regs.Orig_rax = ^uint64(0) // no system call is under way that the kernel would start again
-	saved := p.regs
-	p.regs.Rax, p.regs.Rdi = unix.SYS_CLONE, unix.CLONE_PARENT|uint64(unix.SIGCHLD)
-	p.regs.Rsi, p.regs.Rdx, p.regs.R10, p.regs.R8 = 0, 0, 0, 0
-	x.jump(p, x.text.fork)
-	s := x.resume(p, false)
-	made, err := unix.PtraceGetEventMsg(p.pid)
+func (x *stepTracer) wait() (s unix.WaitStatus) {
+	hangs := time.AfterFunc(stepPatience, func() { unix.Kill(-x.leader.Process.Pid, unix.SIGKILL) })
+	defer hangs.Stop()
+	_, err := unix.Wait4(x.pid, &s, unix.WALL, nil)
+	for err == unix.EINTR {
+		_, err = unix.Wait4(x.pid, &s, unix.WALL, nil)
+	}
 	x.must(err)
-	x.resume(p, false)
-	if s.TrapCause() != unix.PTRACE_EVENT_FORK || p.regs.Rip != x.text.fork+3 || p.regs.Rax != uint64(made) {
-		x.t.Fatalf("the fork returned %d, not %d, at %s", p.regs.Rax, made, stepPlace(p.regs.Rip))
+	if !s.Stopped() {
+		x.t.Fatalf("the walker has ended: %#x; last seen at %s", uint32(s), stepPlace(x.regs.Rip))
 	}
-	p.regs = saved
-	x.jump(p, saved.Rip)
-	c := &tracee{pid: int(made), regs: saved}
-	x.wait(c.pid)
-	x.jump(c, saved.Rip)
-	return c
+	return s
 }
 
-func (x *stepTracer) kill(p *tracee) {
-	unix.Kill(p.pid, unix.SIGKILL)
-	for s := x.wait(p.pid); !s.Exited() && !s.Signaled(); {
-		s = x.wait(p.pid)
+// resume lets the walker run, or make one step, to its next stop, which must be a trap.
+func (x *stepTracer) resume(step bool) {
+	if step {
+		x.must(unix.PtraceSingleStep(x.pid))
+	} else {
+		x.must(unix.PtraceCont(x.pid, 0))
 	}
+	s, last := x.wait(), x.regs.Rip
+	x.must(unix.PtraceGetRegs(x.pid, &x.regs))
+	if s.StopSignal() != unix.SIGTRAP {
+		x.t.Fatalf("signal %v at %s, last seen at %s", s.StopSignal(), stepPlace(x.regs.Rip), stepPlace(last))
+	}
+}
+
+// jump lets the walker go on from another place.
+func (x *stepTracer) jump(to uint64) {
+	x.regs.Rip = to
+	x.must(unix.PtraceSetRegs(x.pid, &x.regs))
+}
+
+// memory reads n bytes of the walker's.
+func (x *stepTracer) memory(at uint64, n int) []byte {
+	b := make([]byte, n)
+	local := []unix.Iovec{{Base: &b[0], Len: uint64(n)}}
+	_, err := unix.ProcessVMReadv(x.pid, local, []unix.RemoteIovec{{Base: uintptr(at), Len: n}}, 0)
+	x.must(err)
+	return b
+}
+
+// allMemory is what the walker can write to.
+func (x *stepTracer) allMemory() (all []byte) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", x.pid))
+	x.must(err)
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		var mode string
+		if fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); mode == "rw-p" && to-from < 32<<20 {
+			all = append(all, x.memory(from, int(to-from))...)
+		}
+	}
+	return all
+}
+
+// copy makes a copy of the walker where it stands, with another clock, and waits for its end.
+// The copy is not traced.
+func (x *stepTracer) copy(clock stepClock) {
+	r, regs, before := x.room, x.regs, x.room.clock
+	r.clock, r.done = clock, false
+	r.frame = stepFrame{regs.Rcx, regs.R11, regs.Eflags, regs.Rax, regs.Rsp, regs.Rip}
+	x.regs.Rax, x.regs.Orig_rax = unix.SYS_FORK, ^uint64(0) // no system call is under way that the kernel would start again
+	x.jump(uint64(stepCodeAt))
+	if x.resume(false); x.regs.Rip != uint64(stepCodeAt)+stepCopied || !r.done {
+		x.t.Fatalf("no copy was made, or it did not come to its end: %d at %s", int64(x.regs.Rax), stepPlace(x.regs.Rip))
+	}
+	x.regs, r.clock = regs, before
+	x.jump(regs.Rip)
 }
