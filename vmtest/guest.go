@@ -41,19 +41,10 @@ func (v *vm) said(word string) (rest string, ok bool, err error) {
 	}
 	select {
 	case <-v.gone:
-		return "", false, v.lastWords()
+		return "", false, fmt.Errorf("%w; console: %q; QEMU: %s", errEnded, b, &v.stderr)
 	default:
 		return "", false, nil
 	}
-}
-
-// lastWords is the error of a machine that has ended.
-func (v *vm) lastWords() error {
-	b, err := os.ReadFile(filepath.Join(v.dir, "console.log"))
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%w; console: %q; QEMU: %s", errEnded, b, &v.stderr)
 }
 
 // line waits for such a line.
@@ -127,13 +118,9 @@ func (v *vm) memory(ctx context.Context, spans []span) (all []byte, err error) {
 		name := filepath.Join(v.dir, fmt.Sprintf("memory.%d", v.dumps))
 		err := v.qmp.run(ctx, "pmemsave", map[string]any{"val": s.addr, "size": s.len, "filename": name}, nil)
 		if err != nil {
-			// A program that ends takes the machine with it: then its words say more than a connection that broke.
-			select {
-			case <-v.gone:
-				err = fmt.Errorf("%w: %w", err, v.lastWords())
-			case <-time.After(time.Second):
-			}
-			return nil, err
+			// A program that ends takes the machine with it, and its words say why.
+			console, _ := os.ReadFile(filepath.Join(v.dir, "console.log"))
+			return nil, fmt.Errorf("%w; console: %q", err, console)
 		}
 		b, err := os.ReadFile(name)
 		if err != nil {
