@@ -18,8 +18,8 @@ func scenarios() []scenario {
 		plain("arm64-max", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
 		plain("arm64-neoverse-n1", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		fleet(),
-		onlyFull(probing("amd64-probe", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"})),
-		onlyFull(probing("arm64-probe", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"})),
+		probing("amd64-probe", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
+		probing("arm64-probe", machine{arch: "arm64", kernel: "newest-arm64", cpu: "neoverse-n1"}),
 		guard("amd64-guard", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max"}),
 		guard("amd64-guard-no-rdrand", machine{arch: "amd64", kernel: "newest-amd64", cpu: "max,-rdrand,-rdseed"}),
 		guard("arm64-guard", machine{arch: "arm64", kernel: "newest-arm64", cpu: "max,pauth-impdef=on"}),
@@ -37,13 +37,6 @@ func plain(name string, m machine) scenario {
 		m.env = append(m.env, "CLONERAND_VMTEST_LARGE=1")
 	}
 	return scenario{name: name, machine: m, rounds: 3, clones: pair, compare: []comparison{{name, []int{0, 1}}}}
-}
-
-// onlyFull is for a case that has not ended in two runs of five on amd64, where QEMU did not answer a request in its
-// first clone. The cause is not known.
-func onlyFull(s scenario) scenario {
-	s.full = true
-	return s
 }
 
 // blind is a machine whose CPU has no AES instructions: package rand does not use its counter.

@@ -118,7 +118,9 @@ func (v *vm) memory(ctx context.Context, spans []span) (all []byte, err error) {
 		name := filepath.Join(v.dir, fmt.Sprintf("memory.%d", v.dumps))
 		err := v.qmp.run(ctx, "pmemsave", map[string]any{"val": s.addr, "size": s.len, "filename": name}, nil)
 		if err != nil {
-			return nil, err
+			// A program that ends takes the machine with it, and its words say why.
+			console, _ := os.ReadFile(filepath.Join(v.dir, "console.log"))
+			return nil, fmt.Errorf("%w; console: %q", err, console)
 		}
 		b, err := os.ReadFile(name)
 		if err != nil {

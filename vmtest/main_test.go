@@ -1,7 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -100,6 +107,26 @@ func TestScenariosNameClonesThatTheyHave(t *testing.T) {
 		}
 		if !s.hibernate && !s.probe && (s.rounds == 0 || len(s.compare) == 0) {
 			t.Errorf("%s compares nothing", s.name)
+		}
+	}
+}
+
+func TestARequestEndsWithTheMachine(t *testing.T) {
+	for events, want := range map[string]error{
+		`{"event":"STOP"}{"event":"SHUTDOWN","data":{"guest":true}}`: errEnded,
+		`{"event":"STOP"}{"return":{}}`:                              nil,
+	} {
+		ours, qemu := net.Pipe()
+		defer qemu.Close()
+		go func() {
+			bufio.NewReader(qemu).ReadString('\n')
+			io.WriteString(qemu, events)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		q := &qmp{conn: ours, dec: json.NewDecoder(ours)}
+		if err := q.run(ctx, "pmemsave", nil, nil); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", events, err, want)
 		}
 	}
 }

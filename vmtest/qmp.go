@@ -56,6 +56,7 @@ func (q *qmp) run(ctx context.Context, command string, args map[string]any, resu
 		var reply struct {
 			Return json.RawMessage
 			Error  *struct{ Desc string }
+			Event  string
 		}
 		if err := q.dec.Decode(&reply); err != nil {
 			return fmt.Errorf("qmp %s: %w", command, cmp.Or(context.Cause(ctx), err))
@@ -63,7 +64,10 @@ func (q *qmp) run(ctx context.Context, command string, args map[string]any, resu
 		switch {
 		case reply.Error != nil:
 			return fmt.Errorf("qmp %s: %s", command, reply.Error.Desc)
-		case reply.Return == nil: // the greeting, or an event
+		case reply.Event == "SHUTDOWN":
+			// Nothing may follow: QEMU 10.0 can hang for ever in monitor_cleanup when it ends with a request under way.
+			return fmt.Errorf("qmp %s: %w", command, errEnded)
+		case reply.Return == nil: // the greeting, or another event
 		case result != nil:
 			return json.Unmarshal(reply.Return, result)
 		default:

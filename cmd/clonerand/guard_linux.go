@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,8 +28,7 @@ func guardOnce(id []byte, stdout io.Writer) error {
 		fit := fitIdentity(id)
 		id = fit[:]
 	}
-	_, err = k.reseed(id)
-	if err == nil {
+	if err = k.once(id); err == nil {
 		err = takesUncredited(randomFolder)
 	}
 	if err == nil {
@@ -48,7 +48,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	}
 	defer k.close()
 	generation := rand.Generation()
-	refused := k.measure()
+	refused := k.measure(nil)
 	if fatal(refused) {
 		return refused
 	}
@@ -90,15 +90,15 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	}
 	logf("%s", line)
 
-	for waited := period; ; waited += period {
-		if err := timer.wait(); ctx.Err() != nil {
-			return nil
-		} else if err != nil {
-			return err
+	waited := time.Duration(0)
+	err = timer.each(func() error {
+		waited += period
+		now := generation
+		if period < every {
+			now = rand.Generation()
 		}
-		now := rand.Generation()
 		if waited < every && now == generation {
-			continue
+			return nil
 		}
 		waited, generation = 0, now
 		err := tick()
@@ -106,7 +106,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		case fatal(err):
 			return err
 		case err == nil && refused == errUncredited:
-			continue
+			return nil
 		case err == nil && refused != nil:
 			err = takesUncredited(randomFolder)
 		}
@@ -116,7 +116,12 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 			logf("the kernel reseeds")
 		}
 		refused = err
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil
 	}
+	return err
 }
 
 // watchedSignals names the clone signals that are there.
@@ -158,14 +163,20 @@ func newKernelTimer(period time.Duration) (*kernelTimer, error) {
 	return t, nil
 }
 
-// wait waits until the timer has expired once more, or is closed. Expirations that were missed count once.
-func (t *kernelTimer) wait() error {
-	return t.conn.Read(func(fd uintptr) bool {
+// each calls f whenever the timer has expired, until f fails or the timer is closed. Expirations that come while f runs
+// count once. It is one read of the descriptor, which never succeeds: so there is one system call for an expiration,
+// and the poller keeps what comes meanwhile.
+func (t *kernelTimer) each(f func() error) (err error) {
+	closed := t.conn.Read(func(fd uintptr) bool {
 		var expirations uint64
 		// Raw, as it does not block. Sound: the kernel writes 8 bytes there before the call returns.
 		n, _, _ := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&expirations)), unsafe.Sizeof(expirations))
-		return n == unsafe.Sizeof(expirations)
+		if n == unsafe.Sizeof(expirations) {
+			err = f()
+		}
+		return err != nil
 	})
+	return cmp.Or(err, closed)
 }
 
 // notifySystemd is sd_notify(3): a datagram to the socket that systemd names, if it does. Package net would bring a

@@ -369,7 +369,7 @@ func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.close()
-	if err := k.measure(); err != nil {
+	if err := k.measure(nil); err != nil {
 		t.Fatal(err)
 	}
 	for pauses, want := range map[int]int{0: 1, 1: 2, 3: 4, 100: 8} {
@@ -384,6 +384,57 @@ func TestAPauseWithinATickMakesItAgain(t *testing.T) {
 		if end, err := k.reseed(nil); err != nil || readings != 2*want || end != now {
 			t.Errorf("%d pauses: %d tries, the end at %d, %v, want %d, and the last reading %d", pauses, readings/2, end, err, want, now)
 		}
+	}
+}
+
+// The one tick of a hook comes right after a restore, where the next clone may be made, too.
+func TestAPauseWithinTheOnlyTickMakesItAgain(t *testing.T) {
+	needGuard(t)
+	for pauses, want := range map[int]int{0: 9, 1: 10, 3: 12} { // eight are measured
+		k, err := openKernel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer k.close()
+		readings, now := 0, uint64(0)
+		k.counter = func() uint64 {
+			now++
+			if try := readings / 2; readings%2 == 1 && try >= 8 && try < 8+pauses {
+				now += 1000
+			}
+			readings++
+			return now
+		}
+		if err := k.once(nil); err != nil || readings != 2*want {
+			t.Errorf("%d pauses: %d tries, %v, want %d", pauses, readings/2, err, want)
+		}
+	}
+}
+
+func TestAnExpirationWhileATickRunsIsNotLost(t *testing.T) {
+	timer, err := newKernelTimer(5 * time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer timer.Close()
+	late := time.AfterFunc(20*time.Second, func() { timer.Close() })
+	defer late.Stop()
+	ended, calls := errors.New("that is all"), 0
+	err = timer.each(func() error {
+		if calls++; calls == 10 {
+			return ended
+		}
+		if calls%2 == 1 {
+			time.Sleep(30 * time.Millisecond)
+		}
+		return nil
+	})
+	if err != ended {
+		t.Errorf("after %d calls: %v", calls, err)
+	}
+	timer.Close()
+	if err := timer.each(func() error { return ended }); err == nil || err == ended {
+		t.Errorf("closed: %v", err)
 	}
 }
 

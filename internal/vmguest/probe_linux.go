@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 )
 
 // runProbe runs clonerand probe run as a user does, and has the host fetch its file.
@@ -59,5 +60,9 @@ func runProbe(tty *os.File) error {
 	}
 	fmt.Fprintf(tty, "vmtest size %d\n", len(b))
 	fmt.Fprintf(tty, "vmtest memory %s\n", where)
-	select {}
+	// The host reads the memory, and ends the machine. With select{} and no other goroutine left the runtime would call
+	// that a deadlock and end this program, and so the machine, meanwhile.
+	for {
+		time.Sleep(time.Hour)
+	}
 }
