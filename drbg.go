@@ -105,10 +105,22 @@ type request struct {
 // come to end must not use it again, and wipes the request.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
-	b := expandAES(d.key[:])
-	r := request{stream: cipher.NewCTR(b, d.v[:])} // has a copy of b, where b can be wiped
-	wipeCipher(b)
+	growStack()
+	r := request{stream: newStream(&d.key, &d.v)}
+	if protect.wipe {
+		clearStack() // package cipher hands the expanded key on by value
+	}
 	return r
+}
+
+// newStream has a frame of its own, so that clearStack covers it.
+//
+//go:noinline
+func newStream(key *[keyLen]byte, v *[blockLen]byte) cipher.Stream {
+	b := expandAES(key[:])
+	s := cipher.NewCTR(b, v[:]) // has a copy of b, where b can be wiped
+	wipeCipher(b)
+	return s
 }
 
 // wipe clears the stream of a request that is over.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,6 +85,7 @@ func secretsHelper() {
 		orPanic(unix.Setrlimit(unix.RLIMIT_CORE, &limit))
 	}
 	if role == "memory" || role == "abort" || role == "fork" {
+		mask("key of the kept output", s.drbg.key[:])
 		_, err := g.Read(b[:16])
 		orPanic(err)
 		mask("the key", s.drbg.key[:])
@@ -333,6 +336,13 @@ func (h *holder) found(memory []byte) (names []string) {
 		add(name, secret)
 		add(name, swapped)
 	}
+	for name, secret := range h.secrets {
+		if strings.HasPrefix(name, "key ") {
+			for _, part := range keyParts(secret) {
+				add(name, part)
+			}
+		}
+	}
 	have := map[string]bool{}
 	for i := 0; i+2 <= len(memory); i++ {
 		for _, f := range starts[binary.LittleEndian.Uint16(memory[i:])] {
@@ -342,6 +352,21 @@ func (h *holder) found(memory []byte) (names []string) {
 		}
 	}
 	return slices.Sorted(maps.Keys(have))
+}
+
+// keyParts is the parts of an expanded key that give back the key: two round keys that follow
+// each other, to encrypt or to decrypt with.
+func keyParts(key []byte) (parts [][]byte) {
+	b := expandAES(key)
+	v := reflect.ValueOf(b)
+	all := unsafe.Slice((*byte)(v.UnsafePointer()), v.Type().Elem().Size())
+	all = all[len(all)-2*15*blockLen:] // 15 round keys each way
+	for i := 0; i+2*blockLen <= len(all); i += blockLen {
+		if i != 14*blockLen { // the end of one and the start of the other
+			parts = append(parts, bytes.Clone(all[i:i+2*blockLen]))
+		}
+	}
+	return parts
 }
 
 // TestSecretsAreNotFound looks for the secrets of a real process in a core dump of it, in a
