@@ -50,6 +50,8 @@ func secretsHelper() {
 	case "looks":
 		forkAtLooks()
 		os.Exit(0)
+	case "chain":
+		slabChain()
 	case "refused":
 		slabRefusedHelper(off)
 	}

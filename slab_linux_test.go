@@ -99,6 +99,39 @@ func TestSlotsAreGivenBack(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
+// Goroutines that make a state of the default Reader at the same time take one slot for it.
+func TestStatesMadeAtOnceTakeOneSlot(t *testing.T) {
+	needsSlab(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
+	runtime.GC()
+	before, pools := slabUsed(), 300
+	var states []*state
+	for range pools {
+		p := new(pool)
+		c := newConfig(thisHost())
+		c.lasting = true
+		p.set(c, &epoch{id: 1}, 1)
+		start := make(chan bool)
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				<-start
+				p.acquire(0).lock.unlock()
+			})
+		}
+		close(start)
+		wg.Wait()
+		states = append(states, p.shards.Load().states[0].Load())
+	}
+	if taken := slabUsed() - before; taken > pools {
+		t.Errorf("%d states took %d slots", pools, taken)
+	}
+	for _, s := range states {
+		s.loan.end()
+		s.loan.end() // which does nothing
+	}
+}
+
 // A Generator that nobody keeps but its own Read is not taken from under it, although the
 // collector runs while its Entropy blocks.
 func TestCollectionsInTheMiddleOfARead(t *testing.T) {
@@ -171,6 +204,66 @@ func TestNoSlab(t *testing.T) {
 	if p := inspectSlab(g); p.Active || p.Mend == "" {
 		t.Errorf("after it was full Inspect says %+v", p)
 	}
+}
+
+// slabChain reads from 300 Generators in a child of a child and so on. The last one writes what
+// Inspect says to descriptor 3. No collector runs in it.
+func slabChain() {
+	var b [16]byte
+	gens := make([]*Generator, 300)
+	for i := range gens {
+		gens[i], _ = New(nil)
+	}
+	for depth := 0; ; depth++ {
+		Read(b[:])
+		for _, g := range gens {
+			_, err := g.Read(b[:])
+			orPanic(err)
+		}
+		if depth == 5 {
+			break
+		}
+		switch child, errno := forkRaw(0, 0); {
+		case errno != 0:
+			panic(errno)
+		case child > 0:
+			unix.RawSyscall6(unix.SYS_WAIT4, uintptr(child), 0, 0, 0, 0, 0)
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+	}
+	g := thisHost().clones.current()
+	rawWrite(3, fmt.Append(nil, g.forks, " forks, ", slabUsed(), " slots, ", inspectSlab(g)))
+	unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+}
+
+// The slots of a parent's states are used again in its children.
+func TestChainOfForksDoesNotFillTheSlab(t *testing.T) {
+	needsSlab(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command(exe, "-test.run=^$")
+	cmd.Env = append(os.Environ(), secretsEnv+"=chain/")
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, os.Stderr
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	out.SetReadDeadline(time.Now().Add(time.Minute))
+	says, err := io.ReadAll(out)
+	cmd.Wait()
+	if err != nil || !strings.HasPrefix(string(says), "5 forks") || !strings.Contains(string(says), "{secrets true") {
+		t.Errorf("%v, %s", err, says)
+	}
+	t.Logf("%s", says)
 }
 
 // slabRefusals is what a sandbox may refuse, a call with these as its second and third
