@@ -90,6 +90,7 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 		d.absorb(nil)
 	}
 	r := d.begin()
+	defer r.wipe() // out may fault
 	r.fill(out)
 	d.end(&r)
 	return nil
