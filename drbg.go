@@ -99,6 +99,7 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 // A request is the output of one request, which the caller takes in pieces.
 type request struct {
 	stream cipher.Stream
+	block  cipher.Block // the stream has a copy of it, or, in an unknown crypto/aes, uses it
 	taken  int
 }
 
@@ -107,25 +108,27 @@ type request struct {
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
 	growStack()
-	r := request{stream: newStream(&d.key, &d.v)}
+	r := newRequest(&d.key, &d.v)
 	if protect.wipe {
 		clearStack() // package cipher hands the expanded key on by value
 	}
 	return r
 }
 
-// newStream has a frame of its own, so that clearStack covers it.
+// newRequest has a frame of its own, so that clearStack covers it.
 //
 //go:noinline
-func newStream(key *[keyLen]byte, v *[blockLen]byte) cipher.Stream {
+func newRequest(key *[keyLen]byte, v *[blockLen]byte) request {
 	b := expandAES(key[:])
-	s := cipher.NewCTR(b, v[:]) // has a copy of b, where b can be wiped
-	wipeCipher(b)
-	return s
+	return request{stream: cipher.NewCTR(b, v[:]), block: b}
 }
 
-// wipe clears the stream of a request that is over.
-func (r *request) wipe() bool { return wipeCipher(r.stream) }
+// wipe clears the ciphers of a request that is over, and reports whether they were known. The
+// block is not wiped before that: in place of an unknown stream it would encrypt with zeros.
+func (r *request) wipe() bool {
+	wiped := wipeCipher(r.stream)
+	return wipeCipher(r.block) && wiped
+}
 
 // fill takes the next bytes of the request, at most maxRequest in all.
 func (r *request) fill(out []byte) {
