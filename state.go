@@ -115,7 +115,7 @@ func (s *state) release() {
 // wipe leaves a state that nobody uses any more.
 func (s *state) wipe() {
 	*s.secrets = secrets{}
-	s.generation = nil
+	s.generation, s.epoch = nil, nil // an epoch has a chain
 	s.buffer.erase()
 	runtime.KeepAlive(s)
 }
