@@ -93,8 +93,12 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err error) {
 	done, left := false, false
 	defer func() {
-		if !left {
-			s.release() // first, since b may fault again
+		switch { // first, since b may fault again
+		case left:
+		case s.forks != s.host.clones.forks(): // a fork was seen in the middle: nobody else would give it back
+			s.leave()
+		default:
+			s.release()
 		}
 		if !done {
 			clear(b)
