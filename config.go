@@ -63,7 +63,7 @@ type config struct {
 	interval      uint64
 	forks         uint64 // how many were known when it was made
 	number        uint64 // the clone number when it was made
-	lasting       bool   // the default Reader's: its states stay until a fork
+	lasting       bool   // the default Reader's: its states stay until a fork, and no cleanup is needed
 
 	// accepted counts, for a generator with an NV seed as its only source, the clones that
 	// it was told to go on after.

@@ -24,6 +24,16 @@ func cpuRandom() (x, y uint64, ok bool)
 //go:noescape
 func clearVectors()
 
+// clearStack clears the 1 KiB of stack below its caller's frame, where functions that have
+// returned have left copies. growStack, called before those, makes sure that there is so much:
+// a stack that has to grow leaves its old memory as it is.
+//
+//go:noescape
+func clearStack()
+
+//go:noescape
+func growStack()
+
 // cpuFeatures executes CPUID for leaf 1 and returns ECX. It is for init: a virtual machine
 // traps it, which takes microseconds. Package x/sys/cpu would execute it ten times.
 //

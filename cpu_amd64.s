@@ -57,3 +57,22 @@ TEXT ·clearVectors(SB), NOSPLIT, $0-0
 	PXOR X14, X14
 	PXOR X15, X15
 	RET
+
+// func growStack()
+TEXT ·growStack(SB), 0, $1024-0
+	RET
+
+// func clearStack()
+TEXT ·clearStack(SB), 0, $1024-0
+	MOVQ SP, DI
+	MOVQ $(1024/64), CX
+	PXOR X15, X15
+loop:
+	MOVUPS X15, (DI)
+	MOVUPS X15, 16(DI)
+	MOVUPS X15, 32(DI)
+	MOVUPS X15, 48(DI)
+	ADDQ   $64, DI
+	DECQ   CX
+	JNZ    loop
+	RET

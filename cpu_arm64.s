@@ -63,3 +63,18 @@ TEXT ·clearVectors(SB), NOSPLIT, $0-0
 	VEOR V30.B16, V30.B16, V30.B16
 	VEOR V31.B16, V31.B16, V31.B16
 	RET
+
+// func growStack()
+TEXT ·growStack(SB), 0, $1024-0
+	RET
+
+// func clearStack()
+TEXT ·clearStack(SB), 0, $1024-0
+	MOVD $room-1024(SP), R0
+	MOVD $(1024/32), R1
+loop:
+	STP.P (ZR, ZR), 16(R0)
+	STP.P (ZR, ZR), 16(R0)
+	SUBS  $1, R1
+	BNE   loop
+	RET

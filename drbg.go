@@ -90,6 +90,7 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 		d.absorb(nil)
 	}
 	r := d.begin()
+	defer r.wipe() // out may fault
 	r.fill(out)
 	d.end(&r)
 	return nil
@@ -98,6 +99,7 @@ func (d *ctrDRBG) generate(out, additional []byte) error {
 // A request is the output of one request, which the caller takes in pieces.
 type request struct {
 	stream cipher.Stream
+	block  cipher.Block // the stream has a copy of it, or, in an unknown crypto/aes, uses it
 	taken  int
 }
 
@@ -105,14 +107,28 @@ type request struct {
 // come to end must not use it again, and wipes the request.
 func (d *ctrDRBG) begin() request {
 	increment(&d.v)
-	b := expandAES(d.key[:])
-	r := request{stream: cipher.NewCTR(b, d.v[:])} // has a copy of b, where b can be wiped
-	wipeCipher(b)
+	growStack()
+	r := newRequest(&d.key, &d.v)
+	if protect.wipe {
+		clearStack() // package cipher hands the expanded key on by value
+	}
 	return r
 }
 
-// wipe clears the stream of a request that is over.
-func (r *request) wipe() bool { return wipeCipher(r.stream) }
+// newRequest has a frame of its own, so that clearStack covers it.
+//
+//go:noinline
+func newRequest(key *[keyLen]byte, v *[blockLen]byte) request {
+	b := expandAES(key[:])
+	return request{stream: cipher.NewCTR(b, v[:]), block: b}
+}
+
+// wipe clears the ciphers of a request that is over, and reports whether they were known. The
+// block is not wiped before that: in place of an unknown stream it would encrypt with zeros.
+func (r *request) wipe() bool {
+	wiped := wipeCipher(r.stream)
+	return wipeCipher(r.block) && wiped
+}
 
 // fill takes the next bytes of the request, at most maxRequest in all.
 func (r *request) fill(out []byte) {

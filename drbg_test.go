@@ -473,3 +473,21 @@ func TestCiphersAreWiped(t *testing.T) {
 		t.Error("wipeCipher says that it has wiped nothing")
 	}
 }
+
+// An unknown stream may use the block itself: with a block that was wiped too early its output would
+// be that of a known key.
+func TestABlockIsNotWipedBeforeItsStream(t *testing.T) {
+	d := newCTRDRBG([]byte("entropy"), nil, nil)
+	var got, want [blockLen]byte
+	expandAES(d.key[:]).Encrypt(want[:], want[:])
+	r := d.begin()
+	r.fill(make([]byte, 64))
+	if r.block.Encrypt(got[:], got[:]); got != want {
+		t.Error("the block of a request was wiped before its end")
+	}
+	d.end(&r)
+	got = [blockLen]byte{}
+	if r.block.Encrypt(got[:], got[:]); got == want && wipesCiphers() {
+		t.Error("the block of a request was not wiped at its end")
+	}
+}

@@ -231,6 +231,9 @@ func TestClosedGenerators(t *testing.T) {
 			if *in.secrets != (secrets{}) || *g.state().secrets != (secrets{}) {
 				t.Errorf("after %s secrets are left", after)
 			}
+			if in.epoch != nil || after == "Close" && g.pool.epoch.Load().chained {
+				t.Errorf("after %s a chain is left", after)
+			}
 		}
 		check("Close")
 		if err := g.Reseed([]byte("a personalization")); !errors.Is(err, fs.ErrClosed) {

@@ -88,20 +88,26 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 	return p.readFrom(p.acquire(home), b, 0, must) // an event
 }
 
-// readFrom is read from a state that is locked. However it ends, it gives the lock back, and
-// b is cleared unless it was filled.
+// readFrom is read from a state that is locked. However it ends, it gives the lock back (or
+// leaves the state), and b is cleared unless it was filled.
 func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err error) {
-	done := false
+	done, left := false, false
 	defer func() {
-		s.release() // first, since b may fault again
+		switch { // first, since b may fault again
+		case left:
+		case s.forks != s.host.clones.forks(): // a fork was seen in the middle: nobody else would give it back
+			s.leave()
+		default:
+			s.release()
+		}
 		if !done {
 			clear(b)
 		}
 	}()
 	if s.forks != s.host.clones.current().forks {
-		s.wipe()
-		done = true            // that Read clears b itself
-		return p.read(b, must) // by a state of these forks; this one is locked until then
+		s.leave()
+		done, left = true, true // that Read clears b itself
+		return p.read(b, must)  // by a state of these forks
 	}
 	e := p.epoch.Load()
 	if e.closed {
@@ -128,7 +134,10 @@ func (p *pool) acquire(home uint64) *state {
 			slot := &sh.states[(home+uint64(i))&uint64(len(sh.states)-1)]
 			s := slot.Load()
 			if s == nil {
-				slot.CompareAndSwap(nil, newState(sh.conf, sh.forks))
+				made := newState(sh.conf, sh.forks)
+				if !slot.CompareAndSwap(nil, made) {
+					made.loan.end() // nobody else knows it
+				}
 				s = slot.Load()
 			}
 			if s.lock.tryLock() {
@@ -154,12 +163,13 @@ func (p *pool) current() *shards {
 	}
 }
 
-// retire wipes the states from before a fork. It leaves those alone that are locked:
-// their holders may live, and be in the middle of a seeding.
+// retire wipes the states from before a fork and gives their memory back: in a child no
+// collection may ever end. It leaves those alone that are locked: their holders may
+// live, and be in the middle of a seeding.
 func (sh *shards) retire() {
 	for i := range sh.states {
 		if s := sh.states[i].Load(); s != nil && s.lock.tryLock() {
-			s.wipe()
+			s.leave()
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package rand
 
-import "runtime"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 const (
 	maxShort = 2 * blockLen // a Read of up to this, a key or a UUID, takes no defer
@@ -61,13 +64,30 @@ type state struct {
 	// Memory that is given back when the state is unreachable. So whoever uses secrets
 	// keeps the state alive until then: each use ends with unlock, or with KeepAlive.
 	*secrets
+	loan *loan // nil where it is ordinary memory
+}
+
+// A loan is memory of takeSecrets, to be given back once: a slot that is given back twice
+// may be somebody else's by then.
+type loan struct {
+	memory *secrets
+	ended  atomic.Bool
+}
+
+func (l *loan) end() {
+	if l != nil && l.ended.CompareAndSwap(false, true) {
+		giveSecrets(l.memory)
+	}
 }
 
 func newState(c *config, forks uint64) *state {
 	memory, mapped := takeSecrets(c.host.clones.last.Load(), forks)
 	s := &state{conf: c, host: c.host, forks: forks, secrets: memory}
-	if mapped && !(c.lasting && forks == c.forks) { // the first cleanup of a process starts goroutines
-		runtime.AddCleanup(s, giveSecrets, memory)
+	if mapped {
+		s.loan = &loan{memory: memory}
+		if !c.lasting { // the first cleanup of a process starts goroutines
+			runtime.AddCleanup(s, (*loan).end, s.loan)
+		}
 	}
 	s.window.shut()
 	s.buffer.kept = &s.secrets.kept
@@ -95,9 +115,16 @@ func (s *state) release() {
 // wipe leaves a state that nobody uses any more.
 func (s *state) wipe() {
 	*s.secrets = secrets{}
-	s.generation = nil
+	s.generation, s.epoch = nil, nil // an epoch has a chain
 	s.buffer.erase()
 	runtime.KeepAlive(s)
+}
+
+// leave wipes a state from before a fork and gives its memory back. The state stays locked:
+// who still finds it takes another.
+func (s *state) leave() {
+	s.wipe()
+	s.loan.end()
 }
 
 // hand copies kept output to b on the fast path and gives the lock back. It reports
