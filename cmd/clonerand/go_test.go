@@ -290,6 +290,8 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 	s.write("cmd/one/main.go", withoutText)
 	s.write("cmd/two/main.go", withoutText)
 	s.write("lib/lib.go", "package lib\n")
+	// The go command takes -C before its command, too.
+	s.refused("wants a command of go first", "--", "-C", "cmd/one", "build", ".")
 	for _, args := range [][]string{{"build", "./..."}, {"install", "./cmd/..."}, {"run", "./cmd/one"}, {"build", "cmd/one/main.go"},
 		{"build", "-o", "x", "-v", "-ldflags", "-s -w", "./cmd/two"}, {"run", "-C", "cmd/one", "."}} {
 		s.refused("import _ \"github.com/clonerand/rand\"", args...)
@@ -361,6 +363,8 @@ func TestInstallOfAVersion(t *testing.T) {
 		"go.mod":              "module example.com/tools\n" + requires + "\nrequire " + packagePath + " v1.2.3\n",
 		"with/main.go":        strings.Replace(programText, "tag, ", "", 1),
 		"without/main.go":     withoutText,
+		"tagged/main.go":      withoutText,
+		"tagged/rand.go":      "//go:build !lite\n\npackage main\n\nimport _ \"" + packagePath + "\"\n",
 		"internal/x/dummy.go": "package x\n",
 	})
 	bin := t.TempDir()
@@ -390,6 +394,13 @@ func TestInstallOfAVersion(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bin, "without"+executableSuffix)); err == nil {
 		t.Error("it was installed")
 	}
+
+	// What GOFLAGS say of the build decides here, too.
+	if _, errs, status := s.run("install", "example.com/tools/tagged@latest"); status != 0 {
+		t.Errorf("status %d\n%s", status, errs)
+	}
+	s.env = append(s.env, "GOFLAGS=-tags=lite")
+	s.refused("example.com/tools/tagged\n", "install", "example.com/tools/tagged@latest")
 }
 
 var everyPort = flag.Bool("ports", false, "cross-build patched programs for many systems: each compiles a standard library")

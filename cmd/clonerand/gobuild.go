@@ -56,6 +56,9 @@ var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modfile", "ms
 // plan takes the arguments apart.
 func (g *goTool) plan(args []string) (*goBuild, error) {
 	b := &goBuild{tool: g, args: args}
+	if strings.HasPrefix(args[0], "-") { // the go command takes -C there, and what follows would not be checked
+		return nil, misused("clonerand go wants a command of go first, and then %s", args[0])
+	}
 	if !b.links() {
 		if len(args) > 1 && (args[1] == "-C" || args[1] == "--C") && len(args) > 2 {
 			b.flags = []goFlag{{"C", args[2], true}}
@@ -256,7 +259,7 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if !b.links() {
 		return nil
 	}
-	packages, err := b.list()
+	packages, err := b.list(env)
 	if err != nil {
 		return err
 	}
@@ -292,9 +295,13 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 const hookFile = "whole.go"
 
 // list asks the go command of the patched tree of which packages the build consists.
-func (b *goBuild) list() ([]listedPackage, error) {
+func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 	args := []string{"list"}
-	for _, f := range b.flags {
+	flags := b.flags
+	if b.module != "" { // there the environment has none
+		flags = append(splitGOFLAGS(settings.GOFLAGS), flags...)
+	}
+	for _, f := range flags {
 		if slices.Contains(goFlagsOfList, f.name) && (b.module == "" || f.name != "C" && f.name != "mod" && f.name != "modfile") {
 			args = append(args, f.String())
 		}
