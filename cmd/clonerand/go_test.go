@@ -278,6 +278,9 @@ func TestOverlayOfTheUser(t *testing.T) {
 	tree, _, _ := s.run("env", "GOROOT")
 	tree = strings.TrimSpace(tree)
 	s.refused("which is what the patch changes", "build", "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	top := filepath.VolumeName(tree) + string(filepath.Separator)
+	relative := strings.TrimPrefix(filepath.Join(tree, "src/crypto/internal/sysrand/clonerand.go"), top)
+	s.refused("which is what the patch changes", "build", "-C", top, "-overlay", lay(relative, ""), ".")
 	plain, _, _ := s.exec("go", "env", "GOROOT")
 	list := lay(filepath.Join(strings.TrimSpace(plain), "src/crypto/rand/text.go"), "")
 	s.refused("name the file there", "build", "-overlay="+list, ".")
@@ -313,6 +316,26 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 	s.write("old/rand.go", "package rand\n")
 	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n\nrequire "+packagePath+" v1.0.0\n\nreplace "+packagePath+" => ./old\n")
 	s.refused("go get github.com/clonerand/rand@latest", "build", "./cmd/one")
+}
+
+// The files of the tree are links, and these commands write to files that are there.
+func TestTheToolchainIsNotRewritten(t *testing.T) {
+	s := newScene(t)
+	tree, _, _ := s.run("env", "GOROOT")
+	src := filepath.Join(strings.TrimSpace(tree), "src")
+	for _, args := range [][]string{{"fmt", "-n", "errors"}, {"fix", "-diff", "errors"}, {"generate", "-n", "-run", "x", "errors"},
+		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"}} {
+		s.refused("links to those of your own Go", args...)
+	}
+	s.write("lib/lib.go", "package   lib\n")
+	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}} {
+		if out, errs, status := s.run(args...); status != 0 {
+			t.Errorf("go %q: status %d, %s%s", args, status, out, errs)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(s.dir, "lib/lib.go")); string(text) != "package lib\n" {
+		t.Errorf("go fmt made %q, %v", text, err)
+	}
 }
 
 // PACKAGE@VERSION is of a module of its own, whatever the current folder is in.

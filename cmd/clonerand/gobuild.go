@@ -256,6 +256,9 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if err := b.checkOverlay(env, tree); err != nil {
 		return err
 	}
+	if b.rewrites() {
+		return b.checkRewrite(tree)
+	}
 	if !b.links() {
 		return nil
 	}
@@ -289,6 +292,53 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 			"go get %s, and put in a file of its package main: import _ %[2]q", strings.Join(without, ", "), packagePath)
 	}
 	return nil
+}
+
+// rewrites reports whether the go command is to change source files.
+func (b *goBuild) rewrites() bool {
+	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate"
+}
+
+// checkRewrite refuses to change files of the tree: they are links to the toolchain's own.
+func (b *goBuild) checkRewrite(tree string) error {
+	refuse := func(what string) error {
+		return fmt.Errorf("go %s would change %s, whose files are links to those of your own Go", b.args[0], what)
+	}
+	list := slices.Concat([]string{"list"}, b.chdir(), []string{"-e", "-f={{.Dir}}", "--"})
+	files := 0
+	for _, a := range b.args[1:] {
+		switch {
+		case strings.HasPrefix(a, "-"):
+		case strings.HasSuffix(a, ".go"):
+			files++
+			if isBelow(b.within(a), tree) {
+				return refuse(a)
+			}
+		default: // or the value of a flag, which -e forgives
+			list = append(list, a)
+		}
+	}
+	if files > 0 && list[len(list)-1] == "--" {
+		return nil
+	}
+	out, err := b.tool.run("", nil, list...)
+	if err != nil {
+		return err
+	}
+	for dir := range strings.Lines(string(out)) {
+		if dir = strings.TrimSpace(dir); dir != "" && isBelow(dir, tree) {
+			return refuse(dir)
+		}
+	}
+	return nil
+}
+
+// within is a path as the go command sees it after -C.
+func (b *goBuild) within(name string) string {
+	if dir := b.chdir(); dir != nil && !filepath.IsAbs(name) {
+		name = filepath.Join(b.flags[0].value, name)
+	}
+	return name
 }
 
 // hookFile is the file of the package that knows of a patched standard library.
@@ -336,9 +386,7 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 	if name == "" {
 		return nil
 	}
-	if dir := b.chdir(); dir != nil && !filepath.IsAbs(name) {
-		name = filepath.Join(b.flags[0].value, name)
-	}
+	name = b.within(name)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("-overlay: %w", err)
@@ -348,6 +396,7 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 		return fmt.Errorf("-overlay %s: %w", name, err)
 	}
 	for file := range overlay.Replace {
+		file = b.within(file)
 		if isBelow(file, filepath.Join(tree, filepath.FromSlash(goroot.Folder))) {
 			return fmt.Errorf("-overlay %s replaces %s, which is what the patch changes", name, file)
 		}
