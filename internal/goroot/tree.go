@@ -28,11 +28,38 @@ func Copy(root, dir string) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
+	if err := apart(root, dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
 	os.Remove(dir) // no folder is renamed over another
 	return install(root, dir, 0o755, copyFile, files)
+}
+
+// apart refuses a folder in the GOROOT itself: the tree would be a part of what is copied into it.
+func apart(root, dir string) error {
+	top, err := os.Stat(root)
+	if err != nil {
+		return err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	for up := abs; ; up = filepath.Dir(up) {
+		// What is not there yet is in the first folder above it that is.
+		if real, err := filepath.EvalSymlinks(up); err == nil {
+			up = real
+		}
+		if info, err := os.Stat(up); err == nil && os.SameFile(info, top) {
+			return fmt.Errorf("%s lies in the GOROOT %s: name a folder outside of it", dir, root)
+		}
+		if up == filepath.Dir(up) {
+			return nil
+		}
+	}
 }
 
 // making is held by the goroutine that makes a tree.
@@ -49,7 +76,10 @@ func Cached(root, version, cache string) (tree string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := privateFolder(cache); err != nil {
+	if err := apart(root, cache); err != nil {
+		return "", err
+	}
+	if cache, err = privateFolder(cache); err != nil {
 		return "", err
 	}
 	sum, err := fingerprint(root, files)
@@ -75,6 +105,9 @@ func Cached(root, version, cache string) (tree string, err error) {
 	}
 	if _, err := os.Lstat(tree); err == nil {
 		broken := tree + unfinished
+		if err := os.RemoveAll(broken); err != nil { // left by a process that was killed
+			return "", err
+		}
 		if err := os.Rename(tree, broken); err != nil {
 			return "", err
 		}
