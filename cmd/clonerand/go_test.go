@@ -316,6 +316,9 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 	s.write("old/rand.go", "package rand\n")
 	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n\nrequire "+packagePath+" v1.0.0\n\nreplace "+packagePath+" => ./old\n")
 	s.refused("go get github.com/clonerand/rand@latest", "build", "./cmd/one")
+
+	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n")
+	s.refused("does not find: go get github.com/clonerand/rand\n", "build", "./cmd/one")
 }
 
 // The files of the tree are links, and these commands write to files that are there.

@@ -283,6 +283,8 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
 		case !slices.Contains(p.Deps, packagePath):
 			without = append(without, p.ImportPath)
+		case why == "":
+			return fmt.Errorf("%s imports %s, which the go command does not find: go get %[2]s", p.ImportPath, packagePath)
 		case !hooked:
 			return fmt.Errorf("%s has a version of %s that knows nothing of a patched standard library (%s): go get %[2]s@latest", p.ImportPath, packagePath, why)
 		}
