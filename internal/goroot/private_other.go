@@ -10,4 +10,4 @@ func privateFolder(dir string) (path string, err error) { return dir, os.MkdirAl
 
 // lock does not wait: where two processes make the same tree, one of the two renames it
 // first, and the other takes that one.
-func lock(string) (unlock func(), err error) { return func() {}, nil }
+func lock(string) (unlock func(), alone bool, err error) { return func() {}, false, nil }

@@ -82,11 +82,11 @@ func ownerOf(info fs.FileInfo) (user, group int) {
 	return int(s.Uid), int(s.Gid)
 }
 
-// lock waits for the lock on a file. It ends with the process.
-func lock(path string) (unlock func(), err error) {
+// lock waits for the lock on a file, and reports whether there is one. It ends with the process.
+func lock(path string) (unlock func(), alone bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	for {
@@ -95,5 +95,5 @@ func lock(path string) (unlock func(), err error) {
 		}
 	}
 	// A file system without locks makes more work, not less sense: the rename decides.
-	return func() { f.Close() }, nil
+	return func() { f.Close() }, err == nil, nil
 }

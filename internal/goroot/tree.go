@@ -92,7 +92,7 @@ func Cached(root, version, cache string) (tree string, err error) {
 	}
 	making.Lock() // a lock on a file keeps other processes out, and not other goroutines
 	defer making.Unlock()
-	unlock, err := lock(filepath.Join(cache, "lock"))
+	unlock, alone, err := lock(filepath.Join(cache, "lock"))
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +100,7 @@ func Cached(root, version, cache string) (tree string, err error) {
 	if usable(tree, files) { // another process was faster
 		return tree, nil
 	}
-	if err := prune(cache); err != nil {
+	if err := prune(cache, alone); err != nil {
 		return "", err
 	}
 	if _, err := os.Lstat(tree); err == nil {
@@ -135,8 +135,8 @@ const (
 )
 
 // prune removes trees that nobody has asked for in a long time, and what a process
-// that was killed has left behind. Its caller holds the lock.
-func prune(cache string) error {
+// that was killed has left behind: at once if its caller is alone in making trees.
+func prune(cache string, alone bool) error {
 	entries, err := os.ReadDir(cache)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func prune(cache string) error {
 		if err != nil || !e.IsDir() {
 			continue
 		}
-		if age := time.Since(info.ModTime()); age > unused || strings.HasSuffix(e.Name(), unfinished) && age > time.Hour {
+		if age := time.Since(info.ModTime()); age > unused || strings.HasSuffix(e.Name(), unfinished) && (alone || age > time.Hour) {
 			os.RemoveAll(filepath.Join(cache, e.Name()))
 		}
 	}
