@@ -254,7 +254,10 @@ func TestGOFLAGSAreFollowed(t *testing.T) {
 	}
 	s.env = append(plain, "GOFLAGS=-compiler=gccgo")
 	s.refused("has a standard library of its own", "build", ".")
+	s.env = append(plain, "GOFLAGS=-linkshared")
+	s.refused("-linkshared: the hook does not reach", "build", ".")
 	s.env = plain
+	s.refused("-linkshared: the hook does not reach", "run", "-linkshared", ".")
 	s.refused("has a standard library of its own", "build", "-compiler", "gccgo", ".")
 	s.refused("the flag -frobnicate is not known to clonerand", "build", "-frobnicate", "x", ".")
 	s.refused("flag needs an argument: -o", "build", "-o")

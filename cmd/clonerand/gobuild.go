@@ -253,6 +253,11 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if c := b.flag(env, "compiler"); c != "" && c != "gc" {
 		return fmt.Errorf("-compiler=%s has a standard library of its own, which is not patched", c)
 	}
+	for _, f := range append(splitGOFLAGS(env.GOFLAGS), b.flags...) {
+		if f.name == "linkshared" && f.value != "false" {
+			return errors.New("-linkshared: the hook does not reach from a program into a shared standard library")
+		}
+	}
 	if err := b.checkOverlay(env, tree); err != nil {
 		return err
 	}
