@@ -254,7 +254,10 @@ func TestGOFLAGSAreFollowed(t *testing.T) {
 	}
 	s.env = append(plain, "GOFLAGS=-compiler=gccgo")
 	s.refused("has a standard library of its own", "build", ".")
+	s.env = append(plain, "GOFLAGS=-linkshared")
+	s.refused("-linkshared: the hook does not reach", "build", ".")
 	s.env = plain
+	s.refused("-linkshared: the hook does not reach", "run", "-linkshared", ".")
 	s.refused("has a standard library of its own", "build", "-compiler", "gccgo", ".")
 	s.refused("the flag -frobnicate is not known to clonerand", "build", "-frobnicate", "x", ".")
 	s.refused("flag needs an argument: -o", "build", "-o")
@@ -278,6 +281,9 @@ func TestOverlayOfTheUser(t *testing.T) {
 	tree, _, _ := s.run("env", "GOROOT")
 	tree = strings.TrimSpace(tree)
 	s.refused("which is what the patch changes", "build", "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	top := filepath.VolumeName(tree) + string(filepath.Separator)
+	relative := strings.TrimPrefix(filepath.Join(tree, "src/crypto/internal/sysrand/clonerand.go"), top)
+	s.refused("which is what the patch changes", "build", "-C", top, "-overlay", lay(relative, ""), ".")
 	plain, _, _ := s.exec("go", "env", "GOROOT")
 	list := lay(filepath.Join(strings.TrimSpace(plain), "src/crypto/rand/text.go"), "")
 	s.refused("name the file there", "build", "-overlay="+list, ".")
@@ -290,6 +296,8 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 	s.write("cmd/one/main.go", withoutText)
 	s.write("cmd/two/main.go", withoutText)
 	s.write("lib/lib.go", "package lib\n")
+	// The go command takes -C before its command, too.
+	s.refused("wants a command of go first", "--", "-C", "cmd/one", "build", ".")
 	for _, args := range [][]string{{"build", "./..."}, {"install", "./cmd/..."}, {"run", "./cmd/one"}, {"build", "cmd/one/main.go"},
 		{"build", "-o", "x", "-v", "-ldflags", "-s -w", "./cmd/two"}, {"run", "-C", "cmd/one", "."}} {
 		s.refused("import _ \"github.com/clonerand/rand\"", args...)
@@ -311,6 +319,29 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 	s.write("old/rand.go", "package rand\n")
 	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n\nrequire "+packagePath+" v1.0.0\n\nreplace "+packagePath+" => ./old\n")
 	s.refused("go get github.com/clonerand/rand@latest", "build", "./cmd/one")
+
+	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n")
+	s.refused("does not find: go get github.com/clonerand/rand\n", "build", "./cmd/one")
+}
+
+// The files of the tree are links, and these commands write to files that are there.
+func TestTheToolchainIsNotRewritten(t *testing.T) {
+	s := newScene(t)
+	tree, _, _ := s.run("env", "GOROOT")
+	src := filepath.Join(strings.TrimSpace(tree), "src")
+	for _, args := range [][]string{{"fmt", "-n", "errors"}, {"fix", "-diff", "errors"}, {"generate", "-n", "-run", "x", "errors"},
+		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"}} {
+		s.refused("links to those of your own Go", args...)
+	}
+	s.write("lib/lib.go", "package   lib\n")
+	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}} {
+		if out, errs, status := s.run(args...); status != 0 {
+			t.Errorf("go %q: status %d, %s%s", args, status, out, errs)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(s.dir, "lib/lib.go")); string(text) != "package lib\n" {
+		t.Errorf("go fmt made %q, %v", text, err)
+	}
 }
 
 // PACKAGE@VERSION is of a module of its own, whatever the current folder is in.
@@ -361,6 +392,8 @@ func TestInstallOfAVersion(t *testing.T) {
 		"go.mod":              "module example.com/tools\n" + requires + "\nrequire " + packagePath + " v1.2.3\n",
 		"with/main.go":        strings.Replace(programText, "tag, ", "", 1),
 		"without/main.go":     withoutText,
+		"tagged/main.go":      withoutText,
+		"tagged/rand.go":      "//go:build !lite\n\npackage main\n\nimport _ \"" + packagePath + "\"\n",
 		"internal/x/dummy.go": "package x\n",
 	})
 	bin := t.TempDir()
@@ -390,6 +423,13 @@ func TestInstallOfAVersion(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bin, "without"+executableSuffix)); err == nil {
 		t.Error("it was installed")
 	}
+
+	// What GOFLAGS say of the build decides here, too.
+	if _, errs, status := s.run("install", "example.com/tools/tagged@latest"); status != 0 {
+		t.Errorf("status %d\n%s", status, errs)
+	}
+	s.env = append(s.env, "GOFLAGS=-tags=lite")
+	s.refused("example.com/tools/tagged\n", "install", "example.com/tools/tagged@latest")
 }
 
 var everyPort = flag.Bool("ports", false, "cross-build patched programs for many systems: each compiles a standard library")
@@ -507,7 +547,7 @@ func TestTenBuildsAtOnceMakeOneTree(t *testing.T) {
 	var group sync.WaitGroup
 	for range 10 {
 		group.Go(func() {
-			if out, errs, status := s.run("env", "GOROOT"); status != 0 || !strings.HasPrefix(out, cache) {
+			if out, errs, status := s.run("env", "GOROOT"); status != 0 || !isBelow(strings.TrimSpace(out), cache) {
 				t.Errorf("status %d, %s%s", status, out, errs)
 			}
 		})

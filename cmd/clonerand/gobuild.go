@@ -56,6 +56,9 @@ var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modfile", "ms
 // plan takes the arguments apart.
 func (g *goTool) plan(args []string) (*goBuild, error) {
 	b := &goBuild{tool: g, args: args}
+	if strings.HasPrefix(args[0], "-") { // the go command takes -C there, and what follows would not be checked
+		return nil, misused("clonerand go wants a command of go first, and then %s", args[0])
+	}
 	if !b.links() {
 		if len(args) > 1 && (args[1] == "-C" || args[1] == "--C") && len(args) > 2 {
 			b.flags = []goFlag{{"C", args[2], true}}
@@ -250,13 +253,21 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if c := b.flag(env, "compiler"); c != "" && c != "gc" {
 		return fmt.Errorf("-compiler=%s has a standard library of its own, which is not patched", c)
 	}
+	for _, f := range append(splitGOFLAGS(env.GOFLAGS), b.flags...) {
+		if f.name == "linkshared" && f.value != "false" {
+			return errors.New("-linkshared: the hook does not reach from a program into a shared standard library")
+		}
+	}
 	if err := b.checkOverlay(env, tree); err != nil {
 		return err
+	}
+	if b.rewrites() {
+		return b.checkRewrite(tree)
 	}
 	if !b.links() {
 		return nil
 	}
-	packages, err := b.list()
+	packages, err := b.list(env)
 	if err != nil {
 		return err
 	}
@@ -277,6 +288,8 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
 		case !slices.Contains(p.Deps, packagePath):
 			without = append(without, p.ImportPath)
+		case why == "":
+			return fmt.Errorf("%s imports %s, which the go command does not find: go get %[2]s", p.ImportPath, packagePath)
 		case !hooked:
 			return fmt.Errorf("%s has a version of %s that knows nothing of a patched standard library (%s): go get %[2]s@latest", p.ImportPath, packagePath, why)
 		}
@@ -288,13 +301,64 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	return nil
 }
 
+// rewrites reports whether the go command is to change source files.
+func (b *goBuild) rewrites() bool {
+	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate"
+}
+
+// checkRewrite refuses to change files of the tree: they are links to the toolchain's own.
+func (b *goBuild) checkRewrite(tree string) error {
+	refuse := func(what string) error {
+		return fmt.Errorf("go %s would change %s, whose files are links to those of your own Go", b.args[0], what)
+	}
+	list := slices.Concat([]string{"list"}, b.chdir(), []string{"-e", "-f={{.Dir}}", "--"})
+	files := 0
+	for _, a := range b.args[1:] {
+		switch {
+		case strings.HasPrefix(a, "-"):
+		case strings.HasSuffix(a, ".go"):
+			files++
+			if isBelow(b.within(a), tree) {
+				return refuse(a)
+			}
+		default: // or the value of a flag, which -e forgives
+			list = append(list, a)
+		}
+	}
+	if files > 0 && list[len(list)-1] == "--" {
+		return nil
+	}
+	out, err := b.tool.run("", nil, list...)
+	if err != nil {
+		return err
+	}
+	for dir := range strings.Lines(string(out)) {
+		if dir = strings.TrimSpace(dir); dir != "" && isBelow(dir, tree) {
+			return refuse(dir)
+		}
+	}
+	return nil
+}
+
+// within is a path as the go command sees it after -C.
+func (b *goBuild) within(name string) string {
+	if dir := b.chdir(); dir != nil && !filepath.IsAbs(name) {
+		name = filepath.Join(b.flags[0].value, name)
+	}
+	return name
+}
+
 // hookFile is the file of the package that knows of a patched standard library.
 const hookFile = "whole.go"
 
 // list asks the go command of the patched tree of which packages the build consists.
-func (b *goBuild) list() ([]listedPackage, error) {
+func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 	args := []string{"list"}
-	for _, f := range b.flags {
+	flags := b.flags
+	if b.module != "" { // there the environment has none
+		flags = append(splitGOFLAGS(settings.GOFLAGS), flags...)
+	}
+	for _, f := range flags {
 		if slices.Contains(goFlagsOfList, f.name) && (b.module == "" || f.name != "C" && f.name != "mod" && f.name != "modfile") {
 			args = append(args, f.String())
 		}
@@ -329,9 +393,7 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 	if name == "" {
 		return nil
 	}
-	if dir := b.chdir(); dir != nil && !filepath.IsAbs(name) {
-		name = filepath.Join(b.flags[0].value, name)
-	}
+	name = b.within(name)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("-overlay: %w", err)
@@ -341,6 +403,7 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 		return fmt.Errorf("-overlay %s: %w", name, err)
 	}
 	for file := range overlay.Replace {
+		file = b.within(file)
 		if isBelow(file, filepath.Join(tree, filepath.FromSlash(goroot.Folder))) {
 			return fmt.Errorf("-overlay %s replaces %s, which is what the patch changes", name, file)
 		}

@@ -6,8 +6,8 @@ import "os"
 
 // privateFolder makes a folder. On Windows the cache folder is below the profile of the
 // user, whom alone the access control list lets write there.
-func privateFolder(dir string) error { return os.MkdirAll(dir, 0o700) }
+func privateFolder(dir string) (path string, err error) { return dir, os.MkdirAll(dir, 0o700) }
 
 // lock does not wait: where two processes make the same tree, one of the two renames it
 // first, and the other takes that one.
-func lock(string) (unlock func(), err error) { return func() {}, nil }
+func lock(string) (unlock func(), alone bool, err error) { return func() {}, false, nil }

@@ -14,54 +14,60 @@ import (
 )
 
 // privateFolder makes a folder of mode 0700, or refuses one that others could have
-// put something into: what lies in it is run.
-func privateFolder(dir string) error {
-	dir, err := filepath.Abs(dir)
+// put something into: what lies in it is run. It returns the path of the folder without the symbolic
+// links on the way, which may be those of others.
+func privateFolder(dir string) (path string, err error) {
+	dir, err = filepath.Abs(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return err
+		return "", noFolder(err)
 	}
+	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(real, filepath.Base(dir))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		return "", noFolder(err)
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	owner, _ := ownerOf(info)
 	switch {
 	case !info.IsDir():
-		return refuse(dir, "is not a folder")
+		return "", refuse(dir, "is not a folder")
 	case owner != os.Geteuid():
-		return refuse(dir, fmt.Sprintf("belongs to user %d and not to %d, who runs this", owner, os.Geteuid()))
+		return "", refuse(dir, fmt.Sprintf("belongs to user %d and not to %d, who runs this", owner, os.Geteuid()))
 	case info.Mode().Perm()&0o077 != 0:
-		return refuse(dir, fmt.Sprintf("has mode %#o, so others may have changed it", info.Mode().Perm()))
+		return "", refuse(dir, fmt.Sprintf("has mode %#o, so others may have changed it", info.Mode().Perm()))
 	}
 	// Who can rename a folder above it can put another in its place.
-	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
 	for up := real; ; up = filepath.Dir(up) {
 		info, err := os.Lstat(up)
 		if err != nil {
-			return err
+			return "", err
 		}
 		owner, group := ownerOf(info)
 		mode := info.Mode()
 		switch {
 		case owner != 0 && owner != os.Geteuid():
-			return refuse(dir, fmt.Sprintf("lies in %s, which belongs to user %d", up, owner))
+			return "", refuse(dir, fmt.Sprintf("lies in %s, which belongs to user %d", up, owner))
 		case mode&fs.ModeSticky != 0:
 		case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && group != 0 && group != os.Getegid():
-			return refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
+			return "", refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
 		}
 		if up == filepath.Dir(up) {
-			return nil
+			return dir, nil
 		}
 	}
+}
+
+func noFolder(err error) error {
+	return fmt.Errorf("no place for a patched tree: %w; name another cache folder with XDG_CACHE_HOME", err)
 }
 
 func refuse(dir, why string) error {
@@ -76,11 +82,11 @@ func ownerOf(info fs.FileInfo) (user, group int) {
 	return int(s.Uid), int(s.Gid)
 }
 
-// lock waits for the lock on a file. It ends with the process.
-func lock(path string) (unlock func(), err error) {
+// lock waits for the lock on a file, and reports whether there is one. It ends with the process.
+func lock(path string) (unlock func(), alone bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	for {
@@ -89,5 +95,5 @@ func lock(path string) (unlock func(), err error) {
 		}
 	}
 	// A file system without locks makes more work, not less sense: the rename decides.
-	return func() { f.Close() }, nil
+	return func() { f.Close() }, err == nil, nil
 }

@@ -62,6 +62,33 @@ func TestAFolderThatOthersCouldFillIsRefused(t *testing.T) {
 	}
 }
 
+// A link on the way may be somebody else's, who can lead it elsewhere once the folder was looked at.
+func TestThePathOfATreeGoesThroughNoLink(t *testing.T) {
+	root, real := newRoot(t), t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Cached(root, "go1.99", filepath.Join(link, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := filepath.EvalSymlinks(filepath.Join(real, "cache")); err != nil || filepath.Dir(tree) != want {
+		t.Errorf("the tree is %s, want it in %s (%v)", tree, want, err)
+	}
+}
+
+// Many a container has a home that is not the user's.
+func TestAFolderThatCannotBeMade(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Cached(newRoot(t), "go1.99", filepath.Join(file, ".cache", "clonerand")); err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+}
+
 func mkdir(d string, mode os.FileMode) error {
 	if err := os.Mkdir(d, 0o700); err != nil {
 		return err

@@ -28,11 +28,38 @@ func Copy(root, dir string) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
+	if err := apart(root, dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
 	os.Remove(dir) // no folder is renamed over another
 	return install(root, dir, 0o755, copyFile, files)
+}
+
+// apart refuses a folder in the GOROOT itself: the tree would be a part of what is copied into it.
+func apart(root, dir string) error {
+	top, err := os.Stat(root)
+	if err != nil {
+		return err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	for up := abs; ; up = filepath.Dir(up) {
+		// What is not there yet is in the first folder above it that is.
+		if real, err := filepath.EvalSymlinks(up); err == nil {
+			up = real
+		}
+		if info, err := os.Stat(up); err == nil && os.SameFile(info, top) {
+			return fmt.Errorf("%s lies in the GOROOT %s: name a folder outside of it", dir, root)
+		}
+		if up == filepath.Dir(up) {
+			return nil
+		}
+	}
 }
 
 // making is held by the goroutine that makes a tree.
@@ -49,7 +76,10 @@ func Cached(root, version, cache string) (tree string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := privateFolder(cache); err != nil {
+	if err := apart(root, cache); err != nil {
+		return "", err
+	}
+	if cache, err = privateFolder(cache); err != nil {
 		return "", err
 	}
 	sum, err := fingerprint(root, files)
@@ -62,7 +92,7 @@ func Cached(root, version, cache string) (tree string, err error) {
 	}
 	making.Lock() // a lock on a file keeps other processes out, and not other goroutines
 	defer making.Unlock()
-	unlock, err := lock(filepath.Join(cache, "lock"))
+	unlock, alone, err := lock(filepath.Join(cache, "lock"))
 	if err != nil {
 		return "", err
 	}
@@ -70,11 +100,14 @@ func Cached(root, version, cache string) (tree string, err error) {
 	if usable(tree, files) { // another process was faster
 		return tree, nil
 	}
-	if err := prune(cache); err != nil {
+	if err := prune(cache, alone); err != nil {
 		return "", err
 	}
 	if _, err := os.Lstat(tree); err == nil {
 		broken := tree + unfinished
+		if err := os.RemoveAll(broken); err != nil { // left by a process that was killed
+			return "", err
+		}
 		if err := os.Rename(tree, broken); err != nil {
 			return "", err
 		}
@@ -102,8 +135,8 @@ const (
 )
 
 // prune removes trees that nobody has asked for in a long time, and what a process
-// that was killed has left behind. Its caller holds the lock.
-func prune(cache string) error {
+// that was killed has left behind: at once if its caller is alone in making trees.
+func prune(cache string, alone bool) error {
 	entries, err := os.ReadDir(cache)
 	if err != nil {
 		return err
@@ -113,7 +146,7 @@ func prune(cache string) error {
 		if err != nil || !e.IsDir() {
 			continue
 		}
-		if age := time.Since(info.ModTime()); age > unused || strings.HasSuffix(e.Name(), unfinished) && age > time.Hour {
+		if age := time.Since(info.ModTime()); age > unused || strings.HasSuffix(e.Name(), unfinished) && (alone || age > time.Hour) {
 			os.RemoveAll(filepath.Join(cache, e.Name()))
 		}
 	}
