@@ -184,7 +184,7 @@ func guardRows() []guardRow {
 		{name: "first Read of a fresh reader, us", measure: func() (float64, string) {
 			return perOp(guardRounds, roundTime, freshReads)[0] / 1000, ""
 		}},
-		{name: "heap of 16 shards, KiB", exact: 128, measure: heapKiB},
+		{name: "memory of 16 shards, KiB", exact: 128, measure: heapKiB},
 		{name: "16 B after 4µs, mean vs crypto/rand", figures: [2]float64{1.7, 2.6}, measure: pauseRatio(pauses[0], latencies.mean)},
 		{name: "16 B after 4µs less the draws, vs crypto/rand", figures: onBoth(2), measure: beyondDraws},
 	}
