@@ -102,6 +102,9 @@ func (h *host) inspectRandom() Protection {
 	return p
 }
 
+// ordinaryMend is what to do where secrets lie in ordinary memory.
+const ordinaryMend = "switch core dumps off (ulimit -c 0), and encrypt swap"
+
 // inspectSecrets reports where secrets are, and whether those of crypto/aes are wiped.
 func inspectSecrets(g *generation) Protection {
 	p := inspectSlab(g)

@@ -3,6 +3,7 @@ package rand
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
@@ -175,42 +176,56 @@ type holder struct {
 	secrets map[string][]byte
 }
 
+// startSecrets starts a process that has secrets, and returns what it writes to descriptor 3.
+// The process ends with the test.
+func startSecrets(t *testing.T, roleAndOff string, options ...func(*exec.Cmd)) (cmd *exec.Cmd, out *os.File) {
+	t.Helper()
+	out, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	cmd = testBinary(context.Background(), "-test.run=^$")
+	if cmd.Path, err = filepath.Abs(cmd.Path); err != nil { // an option may change the folder
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), secretsEnv+"="+roleAndOff)
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, os.Stderr
+	for _, o := range options {
+		o(cmd)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		out.Close()
+	})
+	return cmd, out
+}
+
 func startHolder(t *testing.T, role, off, file string, entropy []byte) *holder {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	in, feed, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	cmd := exec.Command(exe, "-test.run=^$")
-	cmd.Env = append(os.Environ(), secretsEnv+"="+role+"/"+off, secretsEnv+"_FILE="+file)
-	cmd.ExtraFiles = []*os.File{w, in}
-	cmd.Dir = t.TempDir()
-	if role == "abort" {
-		cmd.Env = append(cmd.Env, "GOTRACEBACK=crash") // the runtime then aborts as C programs do
-	} else {
-		cmd.Stderr = os.Stderr
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
+	cmd, r := startSecrets(t, role+"/"+off, func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, secretsEnv+"_FILE="+file)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, in)
+		cmd.Dir = t.TempDir()
+		if role == "abort" {
+			cmd.Env = append(cmd.Env, "GOTRACEBACK=crash") // the runtime then aborts as C programs do
+			cmd.Stderr = nil
+		}
+	})
 	h := &holder{cmd: cmd, secrets: map[string][]byte{}}
 	t.Cleanup(func() {
 		if h.pid != cmd.Process.Pid && h.pid > 1 {
 			unix.Kill(h.pid, unix.SIGKILL)
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
 	})
 	masked := bytes.Clone(entropy)
 	for i := range masked {

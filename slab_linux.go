@@ -180,7 +180,7 @@ func inspectSlab(g *generation) Protection {
 		if why := slab.why.Load(); why != nil {
 			p.Detail += *why
 		}
-		p.Mend = "switch core dumps off (ulimit -c 0), and encrypt swap"
+		p.Mend = ordinaryMend
 		return p
 	}
 	p.Active = true
@@ -194,7 +194,7 @@ func inspectSlab(g *generation) Protection {
 	if why := slab.why.Load(); why != nil {
 		p.Active = false
 		p.Detail += "; some in ordinary memory: " + *why
-		p.Mend = "switch core dumps off (ulimit -c 0), and encrypt swap"
+		p.Mend = ordinaryMend
 	}
 	return p
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -280,24 +279,7 @@ func slabChain() {
 // The slots of a parent's states are used again in its children.
 func TestChainOfForksDoesNotFillTheSlab(t *testing.T) {
 	needsSlab(t)
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	cmd := exec.Command(exe, "-test.run=^$")
-	cmd.Env = append(os.Environ(), secretsEnv+"=chain/")
-	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, os.Stderr
-	err = cmd.Start()
-	w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
+	cmd, out := startSecrets(t, "chain/")
 	out.SetReadDeadline(time.Now().Add(time.Minute))
 	says, err := io.ReadAll(out)
 	cmd.Wait()
@@ -365,23 +347,7 @@ func TestSlabRefused(t *testing.T) {
 	}
 	for what, r := range slabRefusals {
 		t.Run(what, func(t *testing.T) {
-			exe, err := os.Executable()
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer out.Close()
-			cmd := exec.Command(exe, "-test.run=^$")
-			cmd.Env = append(os.Environ(), secretsEnv+"=refused/"+what)
-			cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, os.Stderr
-			err = cmd.Start()
-			w.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
+			cmd, out := startSecrets(t, "refused/"+what)
 			all, _ := io.ReadAll(out)
 			switch err := cmd.Wait(); {
 			case cmd.ProcessState.ExitCode() == refusedCode:
@@ -464,23 +430,7 @@ func forkAtLooks() {
 // none that another wiped child returns.
 func TestForkAtEveryLook(t *testing.T) {
 	needsSlab(t)
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	cmd := exec.Command(exe, "-test.run=^$")
-	cmd.Env = append(os.Environ(), secretsEnv+"=looks/")
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
+	cmd, r := startSecrets(t, "looks/")
 	r.SetReadDeadline(time.Now().Add(30 * time.Second))
 	all, err := io.ReadAll(r)
 	if err != nil {

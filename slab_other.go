@@ -14,6 +14,6 @@ func inspectSlab(*generation) Protection {
 	return Protection{
 		Name:   "secrets",
 		Detail: "in ordinary memory: pages for them exist on Linux only",
-		Mend:   "switch core dumps off (ulimit -c 0), and encrypt swap",
+		Mend:   ordinaryMend,
 	}
 }
