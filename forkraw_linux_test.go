@@ -34,9 +34,7 @@ func forkHelper() {
 		return
 	}
 	name, guard, _ := strings.Cut(role, "/")
-	// A forked child has one thread only, and a collection would wait for the others. The
-	// thread is not locked to its goroutine: a child that inherits a request to give way
-	// would then wait for another one to take over.
+	// A forked child has one thread only, and a collection would wait for the others.
 	debug.SetGCPercent(-1)
 	dieWithParent()
 	switch name {
@@ -51,8 +49,10 @@ func forkHelper() {
 }
 
 // forkRaw copies this process by a system call that the runtime knows nothing of.
-// tid, if not 0, is the process ID that the child is to get.
+// tid, if not 0, is the process ID that the child is to get. The child has one thread, and
+// a goroutine that is locked to it would wait for another one where it is told to give way.
 func forkRaw(flags uintptr, tid int) (pid int, errno unix.Errno) {
+	runtime.Gosched() // a new time slice: no request to give way is due in the child
 	var r uintptr
 	if tid == 0 {
 		flags, stack := flags|uintptr(unix.SIGCHLD), uintptr(0)
@@ -120,7 +120,6 @@ func (f *forker) fork(child func()) (pid int) { return f.forkInto(0, 0, child) }
 
 func (f *forker) forkInto(flags uintptr, tid int, child func()) (pid int) {
 	for range 2000 {
-		runtime.Gosched() // a new time slice: no request to give way is due in the child
 		pid, errno := forkRaw(flags, tid)
 		switch {
 		case errno == unix.EEXIST: // the process that had this ID is not gone yet

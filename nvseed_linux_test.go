@@ -312,9 +312,7 @@ func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
 }
 
 // forkSeed forks for real. The child runs f, hands its 48 bytes (or words about
-// its error) to the parent and ends. It has one thread. The goroutine is not locked
-// to it: if it was told to yield at the moment of the fork, a locked one would wait
-// for a thread that the child has not.
+// its error) to the parent and ends.
 func forkSeed(t *testing.T, f func(out []byte) error) (result func() (string, error)) {
 	t.Helper()
 	var fds [2]int

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -43,7 +42,6 @@ func secretsHelper() {
 	if role == "" {
 		return
 	}
-	runtime.LockOSThread()
 	dieWithParent()
 	protect.slab, protect.wipe = off != "slab", off != "wipe"
 	debug.SetGCPercent(-1) // the collector would clear some of what is looked for

@@ -317,7 +317,7 @@ func slabRefusedHelper(what string) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	orPanic(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
 		os.Exit(refusedCode)
 	}
 	var b [5000]byte
@@ -348,7 +348,11 @@ func TestSlabRefused(t *testing.T) {
 	for what, r := range slabRefusals {
 		t.Run(what, func(t *testing.T) {
 			cmd, out := startSecrets(t, "refused/"+what)
-			all, _ := io.ReadAll(out)
+			out.SetReadDeadline(time.Now().Add(time.Minute))
+			all, err := io.ReadAll(out)
+			if err != nil {
+				t.Fatal(err)
+			}
 			switch err := cmd.Wait(); {
 			case cmd.ProcessState.ExitCode() == refusedCode:
 				t.Skip("no seccomp filter may be installed here")

@@ -225,7 +225,6 @@ func init() {
 	stepMust(err)
 	// The rest happens in a copy with one thread: nobody in it asks this thread to give
 	// way, however slowly it runs.
-	runtime.Gosched()
 	pid, errno := forkRaw(0, 0)
 	if errno != 0 {
 		stepMust(errno)
