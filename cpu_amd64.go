@@ -34,7 +34,8 @@ func clearStack()
 //go:noescape
 func growStack()
 
-// cpuFeatures executes CPUID for leaf 1 and returns ECX. It is for init: a virtual machine
+// cpuFeatures executes CPUID for leaf 1 and returns ECX, with the bit of AVX only where the
+// operating system knows of it. It is for init: a virtual machine
 // traps it, which takes microseconds. Package x/sys/cpu would execute it ten times.
 //
 //go:noescape

@@ -13,6 +13,20 @@ TEXT ·cpuFeatures(SB), NOSPLIT, $0-4
 	MOVL $1, AX
 	XORL CX, CX
 	CPUID
+	BTL  $27, CX // OSXSAVE: XGETBV may be executed
+	JCC  noAVX
+	MOVL CX, BX
+	XORL CX, CX
+	XGETBV
+	MOVL BX, CX
+	ANDL $6, AX
+	CMPL AX, $6 // the system keeps XMM and YMM (Intel SDM, 14.3)
+	JEQ  done
+
+noAVX:
+	ANDL $~(1<<28), CX
+
+done:
 	MOVL CX, ecx+0(FP)
 	RET
 
@@ -59,20 +73,43 @@ TEXT ·clearVectors(SB), NOSPLIT, $0-0
 	RET
 
 // func growStack()
-TEXT ·growStack(SB), 0, $1024-0
+TEXT ·growStack(SB), 0, $1088-0
 	RET
 
 // func clearStack()
-TEXT ·clearStack(SB), 0, $1024-0
-	MOVQ SP, DI
-	MOVQ $(1024/64), CX
-	PXOR X15, X15
-loop:
-	MOVUPS X15, (DI)
-	MOVUPS X15, 16(DI)
-	MOVUPS X15, 32(DI)
-	MOVUPS X15, 48(DI)
+TEXT ·clearStack(SB), 0, $1088-0
+	LEAQ  63(SP), DI // stores across cache lines take twice as long
+	ANDQ  $~63, DI
+	MOVQ  $(1024/64), CX
+	TESTL $(1<<28), ·features(SB)
+	JZ    without
+
+	VPXOR   Y15, Y15, Y15
+	VMOVDQU Y15, 1024(SP)
+	VMOVDQU Y15, 1056(SP)
+
+avx:
+	VMOVDQA Y15, (DI)
+	VMOVDQA Y15, 32(DI)
+	ADDQ    $64, DI
+	DECQ    CX
+	JNZ     avx
+	VZEROUPPER
+	RET
+
+without:
+	PXOR   X15, X15
+	MOVUPS X15, 1024(SP)
+	MOVUPS X15, 1040(SP)
+	MOVUPS X15, 1056(SP)
+	MOVUPS X15, 1072(SP)
+
+sse:
+	MOVAPS X15, (DI)
+	MOVAPS X15, 16(DI)
+	MOVAPS X15, 32(DI)
+	MOVAPS X15, 48(DI)
 	ADDQ   $64, DI
 	DECQ   CX
-	JNZ    loop
+	JNZ    sse
 	RET
