@@ -155,7 +155,7 @@ type part struct {
 // partsOfRead are the terms of the cost model in docs/speed.md. In a Read they overlap,
 // since a CPU does several things at a time: the sum is a bound from above.
 func partsOfRead() []part {
-	h := thisHost()
+	h := thisHost
 	r := newReaderOn(h)
 	e, f := r.parts()
 	b := make([]byte, 16)
@@ -238,7 +238,7 @@ func orPanic(err error) {
 }
 
 func costOfCloneCheck() float64 {
-	clones := thisHost().clones
+	clones := thisHost.clones
 	seen := clones.current()
 	return perOp(guardRounds, roundTime, func(n int) {
 		for range n {
@@ -250,12 +250,12 @@ func costOfCloneCheck() float64 {
 // costOfPauseCheck compares with a Read whose counter is a function that always
 // returns the same: the call of it makes the difference up to 1 ns too small.
 func costOfPauseCheck() float64 {
-	h := *thisHost()
+	h := *thisHost
 	h.pause = neverPaused()
 	ticks := uint64(0)
 	h.pause.read = func() uint64 { ticks++; return ticks }
 	still := newReaderOn(&h)
-	live := newReaderOn(thisHost())
+	live := newReaderOn(thisHost)
 	b := make([]byte, 16)
 	t := perOp(guardRounds, roundTime,
 		func(n int) {
@@ -431,7 +431,7 @@ const noCounter = "no usable cycle counter on this machine: every Read mixes"
 func counterLimits() *pauseLimits {
 	for range 2 * maxMeasures {
 		time.Sleep(minMeasure)
-		if lim := thisHost().pause.usable(); lim != nil {
+		if lim := thisHost.pause.usable(); lim != nil {
 			return lim
 		}
 	}

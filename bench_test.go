@@ -172,7 +172,7 @@ func BenchmarkPredictionResistance(b *testing.B) {
 }
 
 func resistantReads() impl {
-	r := newReaderOn(thisHost())
+	r := newReaderOn(thisHost)
 	r.start()
 	r.resist(true)
 	return impl{"clonerand", func(b []byte, n int) {
@@ -262,7 +262,7 @@ func BenchmarkHeap(b *testing.B) {
 func heapOfShards(n int) (bytes float64, err error) {
 	counterLimits()
 	before := liveHeap()
-	r := newReaderOn(thisHost())
+	r := newReaderOn(thisHost)
 	e := r.epoch.Load()
 	var taken []*state
 	buf := make([]byte, 16)
@@ -327,7 +327,7 @@ func pauseCalls() []func() {
 		func() { Read(b) },
 		func() { cryptorand.Read(b) },
 		func() {
-			if random := thisHost().random; random != nil {
+			if random := thisHost.random; random != nil {
 				random()
 			}
 		},
@@ -358,7 +358,7 @@ func BenchmarkScale(b *testing.B) {
 // homesOf counts the shards that so many goroutines, alive at the same time, use
 // when none has to give way to another.
 func homesOf(goroutines int) int {
-	r, other := newReaderOn(thisHost()), newReaderOn(thisHost())
+	r, other := newReaderOn(thisHost), newReaderOn(thisHost)
 	done, leave := make(chan bool), make(chan bool)
 	for range goroutines {
 		go func() {
@@ -392,7 +392,7 @@ func BenchmarkSameHome(b *testing.B) {
 	}
 	b.SetBytes(16)
 	b.ReportAllocs()
-	r := newReaderOn(thisHost())
+	r := newReaderOn(thisHost)
 	r.start()
 	// Of one goroutine more than there are shards two have the same home.
 	goroutines := make(map[int]chan int)
@@ -402,7 +402,7 @@ func BenchmarkSameHome(b *testing.B) {
 		wg.Go(func() {
 			buf := make([]byte, 16, 256)
 			r.Read(buf) // the stack grows here, and with it moves the home
-			own := newReaderOn(thisHost())
+			own := newReaderOn(thisHost)
 			own.Read(buf)
 			home <- homeIn(own)
 			for range <-n {

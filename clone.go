@@ -21,9 +21,9 @@ type cloneWatch struct {
 	signals    []func() signal
 }
 
-// newCloneWatch watches everything that this system has.
-func newCloneWatch() *cloneWatch {
-	return &cloneWatch{forkPage: mapForkPage, wipeOnFork: wipeOnFork, identity: processID, signals: signals[:]}
+// watchAll watches everything that this system has.
+func (w *cloneWatch) watchAll() {
+	w.forkPage, w.wipeOnFork, w.identity, w.signals = mapForkPage, wipeOnFork, processID, signals[:]
 }
 
 // A generation is what the detectors said at one time, and the number since.
@@ -165,7 +165,13 @@ func (w *cloneWatch) look() *generation {
 
 // first finds the detectors.
 func (w *cloneWatch) first() *generation {
-	g := &generation{number: 1, pid: w.identity(), signals: make([]signal, 0, len(w.signals))}
+	room := new(struct { // in one piece
+		generation
+		words   [1 + 2*len(signals)]word
+		signals [len(signals)]signal
+	})
+	g := &room.generation
+	*g = generation{number: 1, words: room.words[:0], pid: w.identity(), signals: room.signals[:0]}
 	g.page, g.pageWhy = w.forkPage()
 	if g.page != nil {
 		armed := w.arms.Add(1)

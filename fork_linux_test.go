@@ -225,7 +225,7 @@ func TestForkPageIsNotBelievedInAnEmulator(t *testing.T) {
 	if unix.Madvise(p, -1) == nil && page != nil {
 		t.Error("the emulator accepts advice that does not exist, and was believed to wipe a page")
 	}
-	w := newCloneWatch()
+	w := newHost().clones
 	if s := w.current(); s.page == nil && (s.pid != os.Getpid() || s.pageWhy == "") {
 		t.Errorf("no page, so the process ID %d should tell forks, and the report why: it has %d, %q", os.Getpid(), s.pid, s.pageWhy)
 	}

@@ -27,7 +27,7 @@ func New(cfg *Config) (*Generator, error) {
 	if cfg == nil {
 		cfg = new(Config)
 	}
-	return newGenerator(cfg, thisHost())
+	return newGenerator(cfg, thisHost)
 }
 
 func newGenerator(cfg *Config, h *host) (*Generator, error) {

@@ -209,7 +209,7 @@ var _ io.Closer = (*Generator)(nil)
 func TestClosedGenerators(t *testing.T) {
 	for _, size := range []int{1, 16, 100, 5000} {
 		s := newSource("s")
-		g, err := newGenerator(&Config{Entropy: s, Personalization: []byte("p")}, thisHost())
+		g, err := newGenerator(&Config{Entropy: s, Personalization: []byte("p")}, thisHost)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -551,7 +551,7 @@ func signalledHost() (h *host, word *uint64, pid *int) {
 			identity: func() int { return id },
 			signals:  wordsSignal(memory, []int{0}, nil),
 		},
-		pause:  newPauseDetector(),
+		pause:  &pauseDetector{since: packageInit},
 		system: cryptoReader,
 	}, &memory[0], &id
 }

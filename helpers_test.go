@@ -66,7 +66,7 @@ func pidOnly() *cloneWatch {
 // neverPaused is a detector on the real counter to which no time is long enough.
 // Its rate is 0, so that a burst has one turn.
 func neverPaused() *pauseDetector {
-	p := newPauseDetector()
+	p := &pauseDetector{since: packageInit}
 	if ok, _ := hasCounter(); !ok {
 		var ticks atomic.Uint64
 		p.read = func() uint64 { return ticks.Add(1) }
@@ -379,7 +379,7 @@ func (p *pauseDetector) decided() (l *pauseLimits, why string) {
 // its only program. The guest is this very code, and with its detectors off a control.
 func vmGuest() {
 	vmguest.Run(func() vmguest.Guest {
-		_, why := thisHost().pause.decided()
+		_, why := thisHost.pause.decided()
 		g := vmguest.Guest{
 			Generators: []probe.Generator{
 				vmGenerator("clonerand", func() io.Reader { return Reader }),
@@ -392,7 +392,7 @@ func vmGuest() {
 		}
 		if vmguest.Asked("SIGNALS") {
 			g.Generators = append(g.Generators, vmGenerator("signals alone", func() io.Reader {
-				return newReaderOn(vmWithoutPauses(newCloneWatch()))
+				return newReaderOn(vmWithoutPauses(newHost().clones))
 			}))
 		}
 		return g

@@ -4,7 +4,6 @@ import (
 	cryptorand "crypto/rand"
 	"fmt"
 	"io"
-	"sync/atomic"
 )
 
 // cryptoReader is crypto/rand's Reader as it was before anybody could put ours in
@@ -26,24 +25,31 @@ type host struct {
 	ready  func(b []byte) (ok bool)
 }
 
-func newHost() *host {
-	h := &host{clones: newCloneWatch(), pause: newPauseDetector(), system: systemReader, strict: systemStrict, ready: systemReady}
+// thisHost is the machine that this process runs on. It opens nothing before its first use.
+var (
+	thisHost  = thisParts.host()
+	thisParts hostParts
+)
+
+func newHost() *host { return new(hostParts).host() }
+
+// hostParts is a host and what it points to, in one piece: the first Read of a process pays
+// for each page that it is the first to touch.
+type hostParts struct {
+	seen   host
+	clones cloneWatch
+	pause  pauseDetector
+}
+
+func (p *hostParts) host() *host {
+	p.clones.watchAll()
+	p.pause.since = packageInit
+	p.seen = host{clones: &p.clones, pause: &p.pause, system: systemReader, strict: systemStrict, ready: systemReady}
 	if hasCPURandom() {
-		h.random = cpuRandom
+		p.seen.random = cpuRandom
 	}
-	return h
+	return &p.seen
 }
-
-// thisHost is made at first use.
-func thisHost() *host {
-	if h := sharedHost.Load(); h != nil {
-		return h
-	}
-	sharedHost.CompareAndSwap(nil, newHost())
-	return sharedHost.Load()
-}
-
-var sharedHost atomic.Pointer[host]
 
 // look takes a reading of the counter for w, and reports whether w is open and less than
 // limit ticks have passed since the reading before.

@@ -22,7 +22,7 @@ type Protection struct {
 // reads the cycle counter as Reads do and counts the pauses; 0 leaves that out.
 // Nothing in the report is secret. It may be called at any time from any goroutine.
 func Inspect(loop time.Duration) []Protection {
-	h := thisHost()
+	h := thisHost
 	now := h.clones.current()
 	report := []Protection{h.inspectFork(now), h.inspectPause(loop)}
 	for _, sig := range now.signals {

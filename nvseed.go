@@ -261,5 +261,5 @@ func (s *NVSeed) takeStamp() []byte {
 		return s.stamp()
 	}
 	b := binary.LittleEndian.AppendUint64([]byte("clonerand NVseed"), nvSeedDraws.Add(1))
-	return thisHost().eventInput(b)
+	return thisHost.eventInput(b)
 }

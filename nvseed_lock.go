@@ -45,7 +45,7 @@ type forkGate struct {
 
 // enterGate returns the gate, held, or nil if somebody else holds it.
 func enterGate() *forkGate {
-	forks := thisHost().clones.current().forks
+	forks := thisHost.clones.current().forks
 	g := gate.Load()
 	if g == nil || g.forks < forks {
 		gate.CompareAndSwap(g, &forkGate{forks: forks})

@@ -19,7 +19,7 @@ const hookPoll = 100 * time.Millisecond
 //
 // stop ends the registration. It reports whether it did: false means that it had ended
 // already. It does not wait for calls of f.
-func OnClone(f func(generation uint64)) (stop func() bool) { return thisHost().clones.onClone(f) }
+func OnClone(f func(generation uint64)) (stop func() bool) { return thisHost.clones.onClone(f) }
 
 // A cloneHook is a function that waits for a clone.
 type cloneHook struct {

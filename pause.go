@@ -103,12 +103,6 @@ func (p *pauseDetector) time() time.Time {
 	return time.Now()
 }
 
-func newPauseDetector() *pauseDetector {
-	p := new(pauseDetector)
-	p.since = packageInit
-	return p
-}
-
 // now is a reading of the counter. Instructions may be reordered around it.
 func (p *pauseDetector) now() uint64 {
 	if p.read != nil {

@@ -209,7 +209,7 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 func TestCounterSwitchedOff(t *testing.T) {
 	if isAgain() {
 		time.Sleep(time.Millisecond)
-		p := thisHost().pause
+		p := thisHost.pause
 		os.Stdout.WriteString("usable: ")
 		if l, why := p.decided(); l != nil {
 			os.Stdout.WriteString("yes\n")
@@ -236,7 +236,7 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 	if ok, why := hasCounter(); !ok {
 		t.Skip(why)
 	}
-	p := newPauseDetector()
+	p := &pauseDetector{since: packageInit}
 	start := time.Now()
 	first := p.nowFenced()
 	for time.Since(start) < 20*time.Millisecond {
@@ -410,7 +410,7 @@ func TestACoarseClockDoesNotMakeTheLimitsStale(t *testing.T) {
 // Goroutines that wake up together after a pause of 11 ms look at the rate one after
 // the other.
 func TestGoroutinesThatVerifyTogether(t *testing.T) {
-	p := newPauseDetector()
+	p := &pauseDetector{since: packageInit}
 	time.Sleep(time.Millisecond)
 	if p.usable() == nil {
 		t.Skip("no counter")

@@ -102,7 +102,7 @@ func readFull(rand io.Reader, b []byte) error {
 // from any goroutine. A pause alone does not move it, since a pause is not known to be a
 // clone. So where nothing tells of clones it does not guard a nonce counter.
 func Generation() uint64 {
-	w := thisHost().clones
+	w := thisHost.clones
 	w.pollID()
 	return w.poll()
 }

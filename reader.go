@@ -27,7 +27,7 @@ func (p *pool) start() {
 	for n < 2*runtime.NumCPU() {
 		n *= 2
 	}
-	c := newConfig(thisHost())
+	c := newConfig(thisHost)
 	c.lasting = true
 	p.set(c, &epoch{id: 1}, n)
 }

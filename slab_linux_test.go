@@ -43,7 +43,7 @@ func inSlab(s *secrets) bool {
 
 func needsSlab(t *testing.T) {
 	t.Helper()
-	if g := thisHost().clones.current(); g.page == nil || g.pageWhy != "" {
+	if g := thisHost.clones.current(); g.page == nil || g.pageWhy != "" {
 		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy)
 	}
 }
@@ -108,7 +108,7 @@ func TestStatesMadeAtOnceTakeOneSlot(t *testing.T) {
 	var states []*state
 	for range pools {
 		p := new(pool)
-		c := newConfig(thisHost())
+		c := newConfig(thisHost)
 		c.lasting = true
 		p.set(c, &epoch{id: 1}, 1)
 		start := make(chan bool)
@@ -188,7 +188,7 @@ func TestCollectionsInTheMiddleOfARead(t *testing.T) {
 					}
 				}
 				return src.Read(b)
-			})}, thisHost())
+			})}, thisHost)
 			if err != nil {
 				t.Error(err)
 				return
@@ -196,7 +196,7 @@ func TestCollectionsInTheMiddleOfARead(t *testing.T) {
 			g.Deplete()
 			b := make([]byte, 5000)
 			g.Read(b) // its last use
-			like, err := newGenerator(&Config{Deterministic: true, Entropy: newSource("s")}, thisHost())
+			like, err := newGenerator(&Config{Deterministic: true, Entropy: newSource("s")}, thisHost)
 			if err != nil {
 				t.Error(err)
 				return
@@ -216,7 +216,7 @@ func TestCollectionsInTheMiddleOfARead(t *testing.T) {
 // as good, and Inspect says what is missing.
 func TestNoSlab(t *testing.T) {
 	needsSlab(t)
-	g := thisHost().clones.current()
+	g := thisHost.clones.current()
 	was := slab.why.Swap(nil)
 	defer slab.why.Store(was)
 	if p := inspectSlab(g); !p.Active {
@@ -271,7 +271,7 @@ func slabChain() {
 			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 		}
 	}
-	g := thisHost().clones.current()
+	g := thisHost.clones.current()
 	rawWrite(3, fmt.Append(nil, g.forks, " forks, ", slabUsed(), " slots, ", inspectSlab(g)))
 	unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 }
@@ -334,7 +334,7 @@ func slabRefusedHelper(what string) {
 		unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 	}
 	unix.Wait4(child, nil, 0, nil)
-	rawWrite(3, fmt.Append(nil, inspectSlab(thisHost().clones.current())))
+	rawWrite(3, fmt.Append(nil, inspectSlab(thisHost.clones.current())))
 	os.Exit(0)
 }
 

@@ -52,7 +52,7 @@ func TestSmallReadsMakeNoSystemCalls(t *testing.T) {
 	if !kernelAtLeast(6, 11) {
 		t.Skip("the kernel is older than Linux 6.11, whose vDSO has getrandom")
 	}
-	if thisHost().clones.current().page == nil {
+	if thisHost.clones.current().page == nil {
 		t.Skip("no page is wiped on fork here: the process ID is asked for after pauses")
 	}
 	if raceEnabled {
