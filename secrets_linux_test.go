@@ -175,7 +175,7 @@ type holder struct {
 }
 
 // startSecrets starts a process that has secrets, and returns what it writes to descriptor 3.
-// The process ends with the test.
+// The process ends with the test, and one that says no more within two minutes hangs.
 func startSecrets(t *testing.T, roleAndOff string, options ...func(*exec.Cmd)) (cmd *exec.Cmd, out *os.File) {
 	t.Helper()
 	out, w, err := os.Pipe()
@@ -200,6 +200,7 @@ func startSecrets(t *testing.T, roleAndOff string, options ...func(*exec.Cmd)) (
 		cmd.Wait()
 		out.Close()
 	})
+	out.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	return cmd, out
 }
 
@@ -231,7 +232,6 @@ func startHolder(t *testing.T, role, off, file string, entropy []byte) *holder {
 	}
 	feed.Write(masked)
 	feed.Close()
-	r.SetReadDeadline(time.Now().Add(time.Minute))
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Text()

@@ -280,7 +280,6 @@ func slabChain() {
 func TestChainOfForksDoesNotFillTheSlab(t *testing.T) {
 	needsSlab(t)
 	cmd, out := startSecrets(t, "chain/")
-	out.SetReadDeadline(time.Now().Add(time.Minute))
 	says, err := io.ReadAll(out)
 	cmd.Wait()
 	if err != nil || !strings.HasPrefix(string(says), "5 forks") || !strings.Contains(string(says), "{secrets true") {
@@ -348,7 +347,6 @@ func TestSlabRefused(t *testing.T) {
 	for what, r := range slabRefusals {
 		t.Run(what, func(t *testing.T) {
 			cmd, out := startSecrets(t, "refused/"+what)
-			out.SetReadDeadline(time.Now().Add(time.Minute))
 			all, err := io.ReadAll(out)
 			if err != nil {
 				t.Fatal(err)
@@ -435,7 +433,6 @@ func forkAtLooks() {
 func TestForkAtEveryLook(t *testing.T) {
 	needsSlab(t)
 	cmd, r := startSecrets(t, "looks/")
-	r.SetReadDeadline(time.Now().Add(30 * time.Second))
 	all, err := io.ReadAll(r)
 	if err != nil {
 		cmd.Process.Kill()
