@@ -45,6 +45,9 @@ func CryptoRand() Generator {
 	}}
 }
 
+// every is how often a Loop reads the generators behind the first, in turns.
+const every = 8
+
 // A Loop reads the first generator in every turn and the others in every eighth.
 type Loop struct {
 	Counter    Counter
@@ -54,7 +57,7 @@ type Loop struct {
 	Turn       func(turn int)     // called after each turn; or nil
 }
 
-// Run reads until stop is true.
+// Run reads until stop is true, and each generator once at least.
 func (l Loop) Run(stop *atomic.Bool) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -72,12 +75,12 @@ func (l Loop) Run(stop *atomic.Bool) error {
 		l.Logs[i].End(l.Counter())
 		return err
 	}
-	for turn := 0; !stop.Load(); turn++ {
+	for turn := 0; turn < every || !stop.Load(); turn++ {
 		n := l.Size(turn)
 		if err := once(0, n); err != nil {
 			return fmt.Errorf("%s: %w", l.Generators[0].Name, err)
 		}
-		for i := 1; i < len(reads) && turn%8 == 7; i++ {
+		for i := 1; i < len(reads) && turn%every == every-1; i++ {
 			if err := once(i, min(n, 64)); err != nil {
 				return fmt.Errorf("%s: %w", l.Generators[i].Name, err)
 			}
