@@ -77,7 +77,11 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 		ok := sh.clones.still(s.generation)
 		s.lock.unlock()
 		runtime.KeepAlive(s)
-		if ok {
+		switch {
+		case !ok:
+		case len(b) == blockLen: // without the call that copy is
+			*(*[blockLen]byte)(b) = [blockLen]byte(room[:])
+		default:
 			copy(b, room[:])
 		}
 		clear(room[:])
