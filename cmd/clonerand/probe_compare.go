@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,8 +23,9 @@ var probeCompareCommand = &command{
 that differs is the place of the restore. What was read before it is in all files, and does not count; neither does the
 one read that was under way.
 
-The exit status is 0 where this package did not repeat; 1 where it did; 2 where a file cannot be used; 3 where the files
-show no restore; 4 where the control, plain AES-CTR, did not repeat, so that nothing was shown.
+The exit status is 0 where this package did not repeat; 1 where it did; 2 where a file cannot be used, or the result not
+be printed; 3 where the files show no restore; 4 where the control, plain AES-CTR, did not repeat, so that nothing was
+shown.
 `,
 	least: 2, most: -1,
 	start: func(flags *flag.FlagSet) action {
@@ -40,7 +42,13 @@ show no restore; 4 where the control, plain AES-CTR, did not repeat, so that not
 			} else {
 				err = r.print(stdout)
 			}
-			return errors.Join(err, r.status())
+			if status := r.status(); status != nil { // also where nobody reads the table to its end
+				return status
+			}
+			if err != nil {
+				return &exitStatus{2, err} // 1 says that the package repeats
+			}
+			return nil
 		}
 	},
 }
@@ -99,7 +107,7 @@ func compareProbes(names []string) (*result, error) {
 	}
 	for k, f := range files {
 		c := cloneResult{
-			File: names[k], Version: f.Version, Started: f.Started, Ended: f.Ended,
+			File: names[k], Signals: []signalResult{}, Version: f.Version, Started: f.Started, Ended: f.Ended,
 			Counter: f.Counter, CounterRate: f.Rate, CounterUsed: f.Used, Machine: f.Machine,
 		}
 		if len(found[0].Pauses) == len(files) {
@@ -126,6 +134,11 @@ func readProbe(name string) (*probe.File, *probe.Image, error) {
 	f, err := probe.ReadFile(in)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, name := range []string{"clonerand", probe.Control} {
+		if !slices.ContainsFunc(f.Logs, func(l probe.FileLog) bool { return l.Name == name }) {
+			return nil, nil, fmt.Errorf("the file has no reads of %s", name)
+		}
 	}
 	img, err := f.Image()
 	return f, img, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -138,6 +139,10 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 	noFile, broken := filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "broken")
 	whole, _ := os.ReadFile(good[0])
 	os.WriteFile(broken, whole[:len(whole)/2], 0o644)
+	empty := filepath.Join(t.TempDir(), "empty")
+	out, _ := os.Create(empty)
+	new(probe.File).Write(out)
+	out.Close()
 	for _, c := range []struct {
 		what   string
 		files  []string
@@ -148,6 +153,7 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 		{"the package repeats", clonesOf(t, reads("a", "s", "c"), reads("a", "s", "c")), 1, "please report"},
 		{"no file", []string{good[0], noFile}, 2, noFile},
 		{"half a file", []string{good[0], broken}, 2, broken},
+		{"a file without reads", []string{empty, empty}, 2, "no reads of clonerand"},
 		{"one clone alone", good[:1], 2, "FILE FILE"},
 		{"clones of two runs", clonesOf(t, reads("a", "s", "c"), map[string][]string{"run": {"two"}}), 3, "two runs"},
 		{"a file with itself", []string{good[0], good[0]}, 3, "do not differ"},
@@ -157,6 +163,41 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 		status := run(append([]string{"probe", "compare"}, c.files...), &stdout, &stderr)
 		if status != c.status || !strings.Contains(stdout.String()+stderr.String(), c.word) {
 			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.what, status, c.status, c.word, &stdout, &stderr)
+		}
+	}
+}
+
+// fullDisk and closedPipe take nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// A status of 1 says that the package repeats, and nothing else; 0 that it does not.
+func TestProbeCompareHasItsStatusAlsoWhereNobodyReads(t *testing.T) {
+	reads := func(ours, control string) map[string][]string {
+		return map[string][]string{"clonerand": {ours}, probe.Control: {control}}
+	}
+	good := clonesOf(t, reads("a", "c"), reads("b", "c"))
+	repeats := clonesOf(t, reads("a", "c"), reads("a", "c"))
+	nothing := clonesOf(t, reads("a", "c"), reads("b", "d"))
+	for _, c := range []struct {
+		files  []string
+		stdout io.Writer
+		status int
+	}{
+		{good, closedPipe{}, 0}, {good, fullDisk{}, 2},
+		{repeats, closedPipe{}, 1}, {repeats, fullDisk{}, 1},
+		{nothing, closedPipe{}, 4}, {nothing, fullDisk{}, 4},
+	} {
+		for _, args := range [][]string{c.files, append([]string{"-json"}, c.files...)} {
+			var stderr bytes.Buffer
+			if status := run(append([]string{"probe", "compare"}, args...), c.stdout, &stderr); status != c.status {
+				t.Errorf("%T: status %d, want %d: %s", c.stdout, status, c.status, &stderr)
+			}
 		}
 	}
 }
@@ -177,6 +218,9 @@ func TestProbeCompareSaysWhatItSawAsJSON(t *testing.T) {
 	// The last read before the restore ends at 99,910.
 	if p := r.Clones[0].PauseSeconds; p < 1.99989 || p > 1.99991 {
 		t.Errorf("pause of %v s", p)
+	}
+	if bytes.Contains(stdout.Bytes(), []byte(`"Signals": null`)) {
+		t.Error("a list is null")
 	}
 	if len(r.Clones[0].Signals) != 0 || len(r.Clones[1].Signals) != 1 || r.Clones[1].Signals[0].AfterSeconds < 0.49 {
 		t.Errorf("signals: %v", r.Clones)
