@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -18,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/clonerand/rand"
@@ -61,11 +63,10 @@ func probeSpec(name string, first bool) probe.Spec {
 func runProbe(wait time.Duration, file string, keys bool, stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
-	if dir, err := os.Stat(filepath.Dir(file)); err != nil {
+	if err := canSave(file); err != nil {
 		return err
-	} else if !dir.IsDir() {
-		return fmt.Errorf("%s: is not a folder", filepath.Dir(file))
 	}
+	stayInBackground()
 	p, err := newProbing(keys)
 	if err != nil {
 		return err
@@ -149,9 +150,15 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 	}()
 	enter := make(chan struct{})
 	go func() {
-		// Without a terminal, as in the background, there may be no line ever.
-		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err == nil {
-			close(enter)
+		// Without a terminal there may be no line ever. In the background the terminal gives EIO until the shell brings
+		// the probe to the foreground.
+		for in := bufio.NewReader(os.Stdin); ; time.Sleep(probeTick) {
+			if _, err := in.ReadString('\n'); err == nil {
+				close(enter)
+				return
+			} else if !errors.Is(err, syscall.EIO) {
+				return
+			}
 		}
 	}()
 	tick := time.NewTicker(probeTick)
@@ -210,8 +217,9 @@ func watchSignals() func() []probe.Event {
 	}
 }
 
+// inTime is below zero for a counter that went back.
 func inTime(n, rate uint64) time.Duration {
-	return time.Duration(float64(n) / float64(rate) * float64(time.Second)).Round(time.Microsecond)
+	return time.Duration(float64(int64(n)) / float64(rate) * float64(time.Second)).Round(time.Microsecond)
 }
 
 // save writes the file, under a name that is not in use.
@@ -226,7 +234,23 @@ func (p *probing) save(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return f.Name(), errors.Join(p.Write(f), f.Sync(), f.Close())
+	if err := cmp.Or(p.Write(f), f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name()) // half a file is of no use, and the disk may be full
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// canSave reports at the start what would prevent save at the end, when the snapshot has been taken.
+func canSave(name string) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: is not a regular file", name)
+	}
+	f, err := createNew(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func createNew(name string) (*os.File, error) {

@@ -80,11 +80,32 @@ func TestProbeRunEndsAtEnterAndByTime(t *testing.T) {
 	}
 }
 
+// It says so at the start, and not when the snapshot has been taken.
 func TestProbeRunSaysWhereItCannotWrite(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	name := filepath.Join(t.TempDir(), "no", "file")
-	if status := run([]string{"probe", "run", "-for", "1ms", "-o", name}, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), name[:len(name)-5]) {
-		t.Errorf("status %d: %s", status, &stderr)
+	dir := t.TempDir()
+	notFolder := filepath.Join(dir, "file")
+	if err := os.WriteFile(notFolder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"", dir, dir + string(filepath.Separator), os.DevNull, filepath.Join(dir, "no", "file"), filepath.Join(notFolder, "file"),
+		filepath.Join(dir, strings.Repeat("long", 100)),
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run([]string{"probe", "run", "-for", "1ms", "-o", name}, &stdout, &stderr)
+		if status != 1 || !strings.Contains(stderr.String(), name) || stdout.Len() > 0 {
+			t.Errorf("%q: status %d: %s%s", name, status, &stdout, &stderr)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("it leaves %v", left)
+	}
+}
+
+func TestACounterThatWentBackIsNoLongTime(t *testing.T) {
+	before, after := uint64(2_000_005), uint64(5)
+	if got := inTime(after-before, 1e9); got != -2*time.Millisecond {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -135,7 +135,10 @@ func (f *File) Image() (*Image, error) {
 func (f *File) Write(w io.Writer) error {
 	f.Format = formatName
 	z := gzip.NewWriter(w)
-	return errors.Join(json.NewEncoder(z).Encode(f), z.Close())
+	if err := json.NewEncoder(z).Encode(f); err != nil {
+		return err
+	}
+	return z.Close()
 }
 
 // ReadFile reads a whole file.
