@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -94,6 +95,12 @@ func compareProbes(names []string) (*result, error) {
 		if len(files) > 0 && f.Run != files[0].Run {
 			return nil, &exitStatus{3, fmt.Errorf("%s and %s are of two runs of the probe, so not of clones: "+
 				"it has to run when the snapshot is taken, and each clone's own file is to be compared", names[0], name)}
+		}
+		for k, other := range files { // or else everything would repeat
+			if reflect.DeepEqual(f.Logs, other.Logs) {
+				return nil, &exitStatus{3, fmt.Errorf("%s and %s do not differ in one reading of the counter: "+
+					"one clone's file twice, or virtual time", names[k], name)}
+			}
 		}
 		files, clones = append(files, f), append(clones, img)
 	}

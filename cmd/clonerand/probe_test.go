@@ -178,6 +178,7 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 		{"one clone alone", good[:1], 2, "FILE FILE"},
 		{"clones of two runs", clonesOf(t, reads("a", "s", "c"), map[string][]string{"run": {"two"}}), 3, "two runs"},
 		{"a file with itself", []string{good[0], good[0]}, 3, "do not differ"},
+		{"one of two clones twice", []string{good[0], good[1], good[0]}, 3, "twice"},
 		{"the control differs", clonesOf(t, reads("a", "s", "c"), reads("b", "s", "d")), 4, "did not repeat"},
 	} {
 		var stdout, stderr bytes.Buffer
