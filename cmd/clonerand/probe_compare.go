@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/clonerand/rand/internal/probe"
 )
@@ -193,7 +194,7 @@ func (r *result) print(w io.Writer) error {
 		case g.Equal > 0:
 			word = "repeats"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", g.Name, g.Reads, g.Equal, word)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", printable(g.Name), g.Reads, g.Equal, word)
 	}
 	table.Flush()
 	fmt.Fprintln(w)
@@ -201,7 +202,7 @@ func (r *result) print(w io.Writer) error {
 	for _, c := range r.Clones {
 		var moved []string
 		for _, s := range c.Signals {
-			moved = append(moved, fmt.Sprintf("%s (%s) after %.1f s", s.Name, s.Detail, s.AfterSeconds))
+			moved = append(moved, printable(fmt.Sprintf("%s (%s) after %.1f s", s.Name, s.Detail, s.AfterSeconds)))
 		}
 		if len(moved) == 0 {
 			moved = []string{"none moved"}
@@ -209,13 +210,23 @@ func (r *result) print(w io.Writer) error {
 		instruction := "not known"
 		for _, p := range c.Machine.Protection {
 			if p.Name == "random instruction" {
-				instruction = p.Detail
+				instruction = printable(p.Detail)
 			}
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.1f us\t%s\t%s\n", c.File, milliseconds(c.PauseSeconds), c.FirstReadUsecs,
 			strings.Join(moved, ", "), instruction)
 	}
 	return table.Flush()
+}
+
+// printable is what a file says, which may come from anybody, without what a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func milliseconds(seconds float64) string { return fmt.Sprintf("%.3f ms", seconds*1e3) }

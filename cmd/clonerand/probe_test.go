@@ -131,7 +131,7 @@ func clonesOf(t *testing.T, after ...map[string][]string) (names []string) {
 			}
 		}
 		if k == 1 {
-			f.Events = append(f.Events, probe.Event{Name: "vmclock", At: 2.5e9, Detail: "2"})
+			f.Events = append(f.Events, probe.Event{Name: "vmclock", At: 2.5e9, Detail: "2\x1b[2J"})
 		}
 		img, err := region.Image()
 		if err != nil {
@@ -183,8 +183,8 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(append([]string{"probe", "compare"}, c.files...), &stdout, &stderr)
-		if status != c.status || !strings.Contains(stdout.String()+stderr.String(), c.word) {
-			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.what, status, c.status, c.word, &stdout, &stderr)
+		if status != c.status || strings.Contains(stdout.String(), "\x1b") || !strings.Contains(stdout.String()+stderr.String(), c.word) {
+			t.Errorf("%s: status %d, want %d and %q\n%q%s", c.what, status, c.status, c.word, &stdout, &stderr)
 		}
 	}
 }
