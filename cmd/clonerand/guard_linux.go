@@ -191,5 +191,9 @@ func notifySystemd(state string) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
+	// A reader that is stuck does not keep the guard from its ticks.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
 	return os.NewSyscallError("sendto", unix.Sendto(fd, []byte(state), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: name}))
 }

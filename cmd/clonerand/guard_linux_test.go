@@ -207,6 +207,14 @@ func TestSystemdIsToldOnASocketOfEitherKind(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, b[:n], err)
 		}
 	}
+	for range 100_000 { // nobody reads any more
+		if err := notifySystemd("READY=1"); err != nil {
+			break
+		}
+	}
+	if err := notifySystemd("READY=1"); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("to a reader that is stuck: %v", err)
+	}
 	t.Setenv("NOTIFY_SOCKET", "")
 	if err := notifySystemd("READY=1"); err != nil {
 		t.Errorf("without systemd: %v", err)
