@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +40,45 @@ func TestProbeRunGoesOnInTheBackgroundOfATerminal(t *testing.T) {
 		err := cmd.Wait()
 		if out := readTerminal(t, master); err != nil || !strings.Contains(out, "written") {
 			t.Errorf("%s: %v, it says: %s", what, err, out)
+		}
+	}
+}
+
+// A pause that is longer than -for is not the end. On one CPU who looks at the time goes first after it.
+func TestProbeRunSeesThePauseThatIsLongerThanItsTime(t *testing.T) {
+	runtime.LockOSThread() // ends with the test, as its affinity is what a child gets
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Skip(err)
+	}
+	for range 3 {
+		cmd := exec.Command(program(t), "probe", "run", "-for", "500ms", "-o", filepath.Join(t.TempDir(), "probe"))
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		cmd.Process.Signal(syscall.SIGSTOP)
+		time.Sleep(700 * time.Millisecond)
+		cmd.Process.Signal(syscall.SIGCONT)
+		err := cmd.Wait()
+		var longest time.Duration
+		for line := range strings.Lines(out.String()) {
+			if value, ok := strings.CutPrefix(line, "longest pause so far: "); ok {
+				longest, _ = time.ParseDuration(strings.TrimSpace(value))
+			}
+		}
+		if err != nil || longest < 600*time.Millisecond {
+			t.Errorf("stopped for 700 ms: %v, it says: %s", err, &out)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 	tick := time.NewTicker(probeTick)
 	defer tick.Stop()
 	signals := watchSignals()
-	longest := p.Begun
+	longest, reads := p.Begun, uint64(0) // reads are those after which -for may end it; 0: not yet due
 	for {
 		select {
 		case err := <-ended:
@@ -178,11 +178,19 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 				p.Events = append(p.Events, e)
 				fmt.Fprintf(stdout, "%s: %s\n", e.Name, e.Detail)
 			}
+			count := p.region.Logs[0].Count()
 			if at, gap := p.region.Logs[0].LongestGap(); at != 0 && at != longest {
-				longest = at
+				longest, reads = at, 0
 				fmt.Fprintf(stdout, "longest pause so far: %v\n", inTime(gap, p.Rate))
 			}
 			if wait == 0 || inTime(now-longest, p.Rate) < wait {
+				continue
+			}
+			// This may be the restore, before the read that shows its pause has ended.
+			if reads == 0 {
+				reads = count + 2
+			}
+			if count < reads {
 				continue
 			}
 		}
