@@ -55,7 +55,8 @@ shown.
 	},
 }
 
-// A result is what the comparison of the files has shown.
+// A result is what the comparison of the files has shown. Other programs read its names as JSON: they may become more, but
+// none may change.
 type result struct {
 	Clones     []cloneResult
 	Generators []generatorResult

@@ -241,6 +241,12 @@ func TestProbeCompareSaysWhatItSawAsJSON(t *testing.T) {
 	if p := r.Clones[0].PauseSeconds; p < 1.99989 || p > 1.99991 {
 		t.Errorf("pause of %v s", p)
 	}
+	for _, name := range strings.Fields("Clones File PauseSeconds FirstReadUsecs Signals Detail AfterSeconds Version Started Ended " +
+		"Counter CounterRate CounterUsed Machine System CPU Hypervisor Protection Generators Name Reads Equal") {
+		if !bytes.Contains(stdout.Bytes(), []byte(`"`+name+`": `)) {
+			t.Errorf("no %s in %s", name, &stdout)
+		}
+	}
 	if bytes.Contains(stdout.Bytes(), []byte(`"Signals": null`)) {
 		t.Error("a list is null")
 	}
