@@ -66,9 +66,23 @@ generator of their own (OpenSSL's, say) draw from that.
 			if *verbose {
 				ticked = func(n, counter uint64) { fmt.Fprintf(stderr, "tick %d counter %d\n", n, counter) }
 			}
-			return guard(ctx, *every, ticked, func(format string, args ...any) {
-				fmt.Fprintf(stderr, "clonerand guard: "+format+"\n", args...)
-			})
+			ended := make(chan error, 1)
+			go func() {
+				ended <- guard(ctx, *every, ticked, func(format string, args ...any) {
+					fmt.Fprintf(stderr, "clonerand guard: "+format+"\n", args...)
+				})
+			}()
+			select {
+			case err := <-ended:
+				return err
+			case <-ctx.Done():
+			}
+			select {
+			case err := <-ended:
+				return err
+			case <-time.After(time.Second): // it waits for somebody who does not read its lines
+				return nil
+			}
 		}
 	},
 }

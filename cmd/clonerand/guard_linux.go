@@ -67,11 +67,11 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	if refused == nil {
 		refused = takesUncredited(randomFolder)
 	}
-	watched, period := watchedSignals(), every
+	watched, looks := watchedSignals(), uint64(1) // for each tick
 	if watched != "" {
-		period = min(every, signalTime)
+		looks = uint64((every + signalTime - 1) / signalTime)
 	}
-	timer, err := newKernelTimer(period)
+	timer, err := newKernelTimer(every / time.Duration(looks))
 	if err != nil {
 		return err
 	}
@@ -90,17 +90,17 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 	}
 	logf("%s", line)
 
-	waited := time.Duration(0)
-	err = timer.each(func() error {
-		waited += period
+	looked := uint64(0)
+	err = timer.each(func(expirations uint64) error {
+		looked += expirations
 		now := generation
-		if period < every {
+		if looks > 1 {
 			now = rand.Generation()
 		}
-		if waited < every && now == generation {
+		if looked < looks && now == generation {
 			return nil
 		}
-		waited, generation = 0, now
+		looked, generation = looked%looks, now
 		err := tick()
 		switch {
 		case fatal(err):
@@ -163,16 +163,16 @@ func newKernelTimer(period time.Duration) (*kernelTimer, error) {
 	return t, nil
 }
 
-// each calls f whenever the timer has expired, until f fails or the timer is closed. Expirations that come while f runs
-// count once. It is one read of the descriptor, which never succeeds: so there is one system call for an expiration,
-// and the poller keeps what comes meanwhile.
-func (t *kernelTimer) each(f func() error) (err error) {
+// each calls f with how often the timer has expired, whenever it has, until f fails or the timer is closed. Expirations
+// that come while f runs make one call. It is one read of the descriptor, which never succeeds: so there is one system
+// call for an expiration, and the poller keeps what comes meanwhile.
+func (t *kernelTimer) each(f func(expirations uint64) error) (err error) {
 	closed := t.conn.Read(func(fd uintptr) bool {
 		var expirations uint64
 		// Raw, as it does not block. Sound: the kernel writes 8 bytes there before the call returns.
 		n, _, _ := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&expirations)), unsafe.Sizeof(expirations))
 		if n == unsafe.Sizeof(expirations) {
-			err = f()
+			err = f(expirations)
 		}
 		return err != nil
 	})
@@ -191,5 +191,9 @@ func notifySystemd(state string) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
+	// A reader that is stuck does not keep the guard from its ticks.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
 	return os.NewSyscallError("sendto", unix.Sendto(fd, []byte(state), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: name}))
 }

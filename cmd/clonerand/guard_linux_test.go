@@ -207,6 +207,14 @@ func TestSystemdIsToldOnASocketOfEitherKind(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, b[:n], err)
 		}
 	}
+	for range 100_000 { // nobody reads any more
+		if err := notifySystemd("READY=1"); err != nil {
+			break
+		}
+	}
+	if err := notifySystemd("READY=1"); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("to a reader that is stuck: %v", err)
+	}
 	t.Setenv("NOTIFY_SOCKET", "")
 	if err := notifySystemd("READY=1"); err != nil {
 		t.Errorf("without systemd: %v", err)
@@ -280,6 +288,63 @@ func TestGuardTicksWhenASignalMoves(t *testing.T) {
 	log := stop()
 	if n := len(ticks(t, log)); n != 4 || !strings.Contains(log, "one at once when this moves: generation file") {
 		t.Errorf("%d ticks, want one at the start and 3 for bumps\n%s", n, log)
+	}
+}
+
+// To look for signals in between does not make the ticks fewer, nor does a stop make the next one late.
+func TestGuardTicksOnTimeWhereASignalIsWatched(t *testing.T) {
+	needGuard(t)
+	path, _ := newGeneration(t)
+	watching := func(every string) *exec.Cmd {
+		cmd := exec.Command(program(t), "guard", "-v", "-every", every)
+		cmd.Env = append(os.Environ(), "CLONERAND_GENERATION="+path)
+		return cmd
+	}
+	most := 0
+	for range 3 { // a machine that is busy loses some
+		cmd := watching("11ms")
+		stop := startGuard(t, cmd)
+		time.Sleep(1100 * time.Millisecond)
+		most = max(most, len(ticks(t, stop())))
+	}
+	if most < 70 || most > 120 {
+		t.Errorf("%d ticks of 11 ms in 1.1 s", most)
+	}
+
+	cmd := watching("3s")
+	stop := startGuard(t, cmd)
+	cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(4 * time.Second)
+	cmd.Process.Signal(syscall.SIGCONT)
+	time.Sleep(500 * time.Millisecond)
+	if n := len(ticks(t, stop())); n != 2 {
+		t.Errorf("%d ticks of 3 s at the start and right after a stop of 4 s", n)
+	}
+}
+
+// Who does not read what it says cannot keep it from ending.
+func TestGuardEndsWhereNobodyReadsItsLines(t *testing.T) {
+	needGuard(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t), "guard", "-v", "-every", "1ms")
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	time.Sleep(time.Second) // 4096 bytes are 120 lines
+	cmd.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
 	}
 }
 
@@ -419,8 +484,9 @@ func TestAnExpirationWhileATickRunsIsNotLost(t *testing.T) {
 	defer timer.Close()
 	late := time.AfterFunc(20*time.Second, func() { timer.Close() })
 	defer late.Stop()
-	ended, calls := errors.New("that is all"), 0
-	err = timer.each(func() error {
+	ended, calls, all := errors.New("that is all"), 0, uint64(0)
+	err = timer.each(func(expirations uint64) error {
+		all += expirations
 		if calls++; calls == 10 {
 			return ended
 		}
@@ -429,11 +495,11 @@ func TestAnExpirationWhileATickRunsIsNotLost(t *testing.T) {
 		}
 		return nil
 	})
-	if err != ended {
-		t.Errorf("after %d calls: %v", calls, err)
+	if err != ended || all < 5*6 {
+		t.Errorf("after %d calls and %d expirations: %v", calls, all, err)
 	}
 	timer.Close()
-	if err := timer.each(func() error { return ended }); err == nil || err == ended {
+	if err := timer.each(func(uint64) error { return ended }); err == nil || err == ended {
 		t.Errorf("closed: %v", err)
 	}
 }

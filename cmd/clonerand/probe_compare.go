@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/clonerand/rand/internal/probe"
 )
@@ -22,8 +25,9 @@ var probeCompareCommand = &command{
 that differs is the place of the restore. What was read before it is in all files, and does not count; neither does the
 one read that was under way.
 
-The exit status is 0 where this package did not repeat; 1 where it did; 2 where a file cannot be used; 3 where the files
-show no restore; 4 where the control, plain AES-CTR, did not repeat, so that nothing was shown.
+The exit status is 0 where this package did not repeat; 1 where it did; 2 where a file cannot be used, or the result not
+be printed; 3 where the files show no restore; 4 where the control, plain AES-CTR, did not repeat, so that nothing was
+shown.
 `,
 	least: 2, most: -1,
 	start: func(flags *flag.FlagSet) action {
@@ -40,12 +44,19 @@ show no restore; 4 where the control, plain AES-CTR, did not repeat, so that not
 			} else {
 				err = r.print(stdout)
 			}
-			return errors.Join(err, r.status())
+			if status := r.status(); status != nil { // also where nobody reads the table to its end
+				return status
+			}
+			if err != nil {
+				return &exitStatus{2, err} // 1 says that the package repeats
+			}
+			return nil
 		}
 	},
 }
 
-// A result is what the comparison of the files has shown.
+// A result is what the comparison of the files has shown. Other programs read its names as JSON: they may become more, but
+// none may change.
 type result struct {
 	Clones     []cloneResult
 	Generators []generatorResult
@@ -87,6 +98,12 @@ func compareProbes(names []string) (*result, error) {
 			return nil, &exitStatus{3, fmt.Errorf("%s and %s are of two runs of the probe, so not of clones: "+
 				"it has to run when the snapshot is taken, and each clone's own file is to be compared", names[0], name)}
 		}
+		for k, other := range files { // or else everything would repeat
+			if reflect.DeepEqual(f.Logs, other.Logs) {
+				return nil, &exitStatus{3, fmt.Errorf("%s and %s do not differ in one reading of the counter: "+
+					"one clone's file twice, or virtual time", names[k], name)}
+			}
+		}
 		files, clones = append(files, f), append(clones, img)
 	}
 	found, err := probe.Comparison{Clones: clones}.Run()
@@ -99,7 +116,7 @@ func compareProbes(names []string) (*result, error) {
 	}
 	for k, f := range files {
 		c := cloneResult{
-			File: names[k], Version: f.Version, Started: f.Started, Ended: f.Ended,
+			File: names[k], Signals: []signalResult{}, Version: f.Version, Started: f.Started, Ended: f.Ended,
 			Counter: f.Counter, CounterRate: f.Rate, CounterUsed: f.Used, Machine: f.Machine,
 		}
 		if len(found[0].Pauses) == len(files) {
@@ -126,6 +143,11 @@ func readProbe(name string) (*probe.File, *probe.Image, error) {
 	f, err := probe.ReadFile(in)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, name := range []string{"clonerand", probe.Control} {
+		if !slices.ContainsFunc(f.Logs, func(l probe.FileLog) bool { return l.Name == name }) {
+			return nil, nil, fmt.Errorf("the file has no reads of %s", name)
+		}
 	}
 	img, err := f.Image()
 	return f, img, err
@@ -173,7 +195,7 @@ func (r *result) print(w io.Writer) error {
 		case g.Equal > 0:
 			word = "repeats"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", g.Name, g.Reads, g.Equal, word)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", printable(g.Name), g.Reads, g.Equal, word)
 	}
 	table.Flush()
 	fmt.Fprintln(w)
@@ -181,7 +203,7 @@ func (r *result) print(w io.Writer) error {
 	for _, c := range r.Clones {
 		var moved []string
 		for _, s := range c.Signals {
-			moved = append(moved, fmt.Sprintf("%s (%s) after %.1f s", s.Name, s.Detail, s.AfterSeconds))
+			moved = append(moved, printable(fmt.Sprintf("%s (%s) after %.1f s", s.Name, s.Detail, s.AfterSeconds)))
 		}
 		if len(moved) == 0 {
 			moved = []string{"none moved"}
@@ -189,13 +211,23 @@ func (r *result) print(w io.Writer) error {
 		instruction := "not known"
 		for _, p := range c.Machine.Protection {
 			if p.Name == "random instruction" {
-				instruction = p.Detail
+				instruction = printable(p.Detail)
 			}
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.1f us\t%s\t%s\n", c.File, milliseconds(c.PauseSeconds), c.FirstReadUsecs,
 			strings.Join(moved, ", "), instruction)
 	}
 	return table.Flush()
+}
+
+// printable is what a file says, which may come from anybody, without what a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func milliseconds(seconds float64) string { return fmt.Sprintf("%.3f ms", seconds*1e3) }

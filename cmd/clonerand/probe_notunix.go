@@ -8,3 +8,5 @@ import (
 )
 
 var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+func stayInBackground() {}

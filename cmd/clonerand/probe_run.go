@@ -10,14 +10,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	mathrand "math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/clonerand/rand"
@@ -61,11 +60,10 @@ func probeSpec(name string, first bool) probe.Spec {
 func runProbe(wait time.Duration, file string, keys bool, stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	defer stop()
-	if dir, err := os.Stat(filepath.Dir(file)); err != nil {
+	if err := canSave(file); err != nil {
 		return err
-	} else if !dir.IsDir() {
-		return fmt.Errorf("%s: is not a folder", filepath.Dir(file))
 	}
+	stayInBackground()
 	p, err := newProbing(keys)
 	if err != nil {
 		return err
@@ -149,15 +147,21 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 	}()
 	enter := make(chan struct{})
 	go func() {
-		// Without a terminal, as in the background, there may be no line ever.
-		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err == nil {
-			close(enter)
+		// Without a terminal there may be no line ever. In the background the terminal gives EIO until the shell brings
+		// the probe to the foreground.
+		for in := bufio.NewReader(os.Stdin); ; time.Sleep(probeTick) {
+			if _, err := in.ReadString('\n'); err == nil {
+				close(enter)
+				return
+			} else if !errors.Is(err, syscall.EIO) {
+				return
+			}
 		}
 	}()
 	tick := time.NewTicker(probeTick)
 	defer tick.Stop()
 	signals := watchSignals()
-	longest := p.Begun
+	longest, reads := p.Begun, uint64(0) // reads are those after which -for may end it; 0: not yet due
 	for {
 		select {
 		case err := <-ended:
@@ -171,11 +175,19 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 				p.Events = append(p.Events, e)
 				fmt.Fprintf(stdout, "%s: %s\n", e.Name, e.Detail)
 			}
+			count := p.region.Logs[0].Count()
 			if at, gap := p.region.Logs[0].LongestGap(); at != 0 && at != longest {
-				longest = at
+				longest, reads = at, 0
 				fmt.Fprintf(stdout, "longest pause so far: %v\n", inTime(gap, p.Rate))
 			}
 			if wait == 0 || inTime(now-longest, p.Rate) < wait {
+				continue
+			}
+			// This may be the restore, before the read that shows its pause has ended.
+			if reads == 0 {
+				reads = count + 2
+			}
+			if count < reads {
 				continue
 			}
 		}
@@ -210,35 +222,9 @@ func watchSignals() func() []probe.Event {
 	}
 }
 
+// inTime is below zero for a counter that went back.
 func inTime(n, rate uint64) time.Duration {
-	return time.Duration(float64(n) / float64(rate) * float64(time.Second)).Round(time.Microsecond)
-}
-
-// save writes the file, under a name that is not in use.
-func (p *probing) save(name string) (string, error) {
-	img, err := p.region.Image()
-	if err != nil {
-		return "", err
-	}
-	p.SetLogs(img)
-	p.Ended = time.Now().UTC().Round(time.Second)
-	f, err := createNew(name)
-	if err != nil {
-		return "", err
-	}
-	return f.Name(), errors.Join(p.Write(f), f.Sync(), f.Close())
-}
-
-func createNew(name string) (*os.File, error) {
-	free := name
-	for i := 2; ; i++ {
-		f, err := os.OpenFile(free, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if !errors.Is(err, fs.ErrExist) || i > 1000 {
-			return f, err
-		}
-		ext := filepath.Ext(name)
-		free = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), i, ext)
-	}
+	return time.Duration(float64(int64(n)) / float64(rate) * float64(time.Second)).Round(time.Microsecond)
 }
 
 func systemName(release string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,11 +80,32 @@ func TestProbeRunEndsAtEnterAndByTime(t *testing.T) {
 	}
 }
 
+// It says so at the start, and not when the snapshot has been taken.
 func TestProbeRunSaysWhereItCannotWrite(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	name := filepath.Join(t.TempDir(), "no", "file")
-	if status := run([]string{"probe", "run", "-for", "1ms", "-o", name}, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), name[:len(name)-5]) {
-		t.Errorf("status %d: %s", status, &stderr)
+	dir := t.TempDir()
+	notFolder := filepath.Join(dir, "file")
+	if err := os.WriteFile(notFolder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"", dir, dir + string(filepath.Separator), os.DevNull, filepath.Join(dir, "no", "file"), filepath.Join(notFolder, "file"),
+		filepath.Join(dir, strings.Repeat("long", 100)),
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run([]string{"probe", "run", "-for", "1ms", "-o", name}, &stdout, &stderr)
+		if status != 1 || !strings.Contains(stderr.String(), name) || stdout.Len() > 0 {
+			t.Errorf("%q: status %d: %s%s", name, status, &stdout, &stderr)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("it leaves %v", left)
+	}
+}
+
+func TestACounterThatWentBackIsNoLongTime(t *testing.T) {
+	before, after := uint64(2_000_005), uint64(5)
+	if got := inTime(after-before, 1e9); got != -2*time.Millisecond {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -109,7 +131,7 @@ func clonesOf(t *testing.T, after ...map[string][]string) (names []string) {
 			}
 		}
 		if k == 1 {
-			f.Events = append(f.Events, probe.Event{Name: "vmclock", At: 2.5e9, Detail: "2"})
+			f.Events = append(f.Events, probe.Event{Name: "vmclock", At: 2.5e9, Detail: "2\x1b[2J"})
 		}
 		img, err := region.Image()
 		if err != nil {
@@ -138,6 +160,10 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 	noFile, broken := filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "broken")
 	whole, _ := os.ReadFile(good[0])
 	os.WriteFile(broken, whole[:len(whole)/2], 0o644)
+	empty := filepath.Join(t.TempDir(), "empty")
+	out, _ := os.Create(empty)
+	new(probe.File).Write(out)
+	out.Close()
 	for _, c := range []struct {
 		what   string
 		files  []string
@@ -148,15 +174,52 @@ func TestProbeCompareSaysByItsStatusWhatTheFilesShow(t *testing.T) {
 		{"the package repeats", clonesOf(t, reads("a", "s", "c"), reads("a", "s", "c")), 1, "please report"},
 		{"no file", []string{good[0], noFile}, 2, noFile},
 		{"half a file", []string{good[0], broken}, 2, broken},
+		{"a file without reads", []string{empty, empty}, 2, "no reads of clonerand"},
 		{"one clone alone", good[:1], 2, "FILE FILE"},
 		{"clones of two runs", clonesOf(t, reads("a", "s", "c"), map[string][]string{"run": {"two"}}), 3, "two runs"},
 		{"a file with itself", []string{good[0], good[0]}, 3, "do not differ"},
+		{"one of two clones twice", []string{good[0], good[1], good[0]}, 3, "twice"},
 		{"the control differs", clonesOf(t, reads("a", "s", "c"), reads("b", "s", "d")), 4, "did not repeat"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(append([]string{"probe", "compare"}, c.files...), &stdout, &stderr)
-		if status != c.status || !strings.Contains(stdout.String()+stderr.String(), c.word) {
-			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.what, status, c.status, c.word, &stdout, &stderr)
+		if status != c.status || strings.Contains(stdout.String(), "\x1b") || !strings.Contains(stdout.String()+stderr.String(), c.word) {
+			t.Errorf("%s: status %d, want %d and %q\n%q%s", c.what, status, c.status, c.word, &stdout, &stderr)
+		}
+	}
+}
+
+// fullDisk and closedPipe take nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// A status of 1 says that the package repeats, and nothing else; 0 that it does not.
+func TestProbeCompareHasItsStatusAlsoWhereNobodyReads(t *testing.T) {
+	reads := func(ours, control string) map[string][]string {
+		return map[string][]string{"clonerand": {ours}, probe.Control: {control}}
+	}
+	good := clonesOf(t, reads("a", "c"), reads("b", "c"))
+	repeats := clonesOf(t, reads("a", "c"), reads("a", "c"))
+	nothing := clonesOf(t, reads("a", "c"), reads("b", "d"))
+	for _, c := range []struct {
+		files  []string
+		stdout io.Writer
+		status int
+	}{
+		{good, closedPipe{}, 0}, {good, fullDisk{}, 2},
+		{repeats, closedPipe{}, 1}, {repeats, fullDisk{}, 1},
+		{nothing, closedPipe{}, 4}, {nothing, fullDisk{}, 4},
+	} {
+		for _, args := range [][]string{c.files, append([]string{"-json"}, c.files...)} {
+			var stderr bytes.Buffer
+			if status := run(append([]string{"probe", "compare"}, args...), c.stdout, &stderr); status != c.status {
+				t.Errorf("%T: status %d, want %d: %s", c.stdout, status, c.status, &stderr)
+			}
 		}
 	}
 }
@@ -177,6 +240,15 @@ func TestProbeCompareSaysWhatItSawAsJSON(t *testing.T) {
 	// The last read before the restore ends at 99,910.
 	if p := r.Clones[0].PauseSeconds; p < 1.99989 || p > 1.99991 {
 		t.Errorf("pause of %v s", p)
+	}
+	for _, name := range strings.Fields("Clones File PauseSeconds FirstReadUsecs Signals Detail AfterSeconds Version Started Ended " +
+		"Counter CounterRate CounterUsed Machine System CPU Hypervisor Protection Generators Name Reads Equal") {
+		if !bytes.Contains(stdout.Bytes(), []byte(`"`+name+`": `)) {
+			t.Errorf("no %s in %s", name, &stdout)
+		}
+	}
+	if bytes.Contains(stdout.Bytes(), []byte(`"Signals": null`)) {
+		t.Error("a list is null")
 	}
 	if len(r.Clones[0].Signals) != 0 || len(r.Clones[1].Signals) != 1 || r.Clones[1].Signals[0].AfterSeconds < 0.49 {
 		t.Errorf("signals: %v", r.Clones)

@@ -4,8 +4,12 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 )
 
 // stopSignals also hold the one for a terminal that is gone, as a restored machine's connections are.
 var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+// stayInBackground keeps a shell's terminal from stopping a probe in the background, which looks for Enter and prints.
+func stayInBackground() { signal.Ignore(syscall.SIGTTIN, syscall.SIGTTOU) }

@@ -69,7 +69,7 @@ type FileSegment struct {
 const (
 	formatName = "clonerand probe 1"
 	hashSize   = 8
-	maxFile    = 256 << 20 // of JSON, in bytes
+	maxFile    = 16 << 20 // of JSON, in bytes: 230,000 reads with numbers of 20 digits take 12 MB
 )
 
 // SetLogs fills in what the region has recorded.
@@ -135,7 +135,10 @@ func (f *File) Image() (*Image, error) {
 func (f *File) Write(w io.Writer) error {
 	f.Format = formatName
 	z := gzip.NewWriter(w)
-	return errors.Join(json.NewEncoder(z).Encode(f), z.Close())
+	if err := json.NewEncoder(z).Encode(f); err != nil {
+		return err
+	}
+	return z.Close()
 }
 
 // ReadFile reads a whole file.
@@ -149,11 +152,15 @@ func ReadFile(r io.Reader) (*File, error) {
 		return nil, fmt.Errorf("not a whole file of clonerand probe run: %w", err)
 	}
 	f := new(File)
+	another := errors.New("not a file of clonerand probe run, or of another version of it")
 	if len(b) > maxFile || !bytes.Contains(b[:min(len(b), 100)], []byte(formatName)) {
-		return nil, fmt.Errorf("not a file of clonerand probe run, or of another version of it")
+		return nil, another
 	}
 	if err := json.Unmarshal(b, f); err != nil {
 		return nil, fmt.Errorf("not a file of clonerand probe run: %w", err)
+	}
+	if f.Format != formatName {
+		return nil, another
 	}
 	return f, nil
 }

@@ -2,6 +2,8 @@ package probe
 
 import (
 	"bytes"
+	"compress/gzip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +71,19 @@ func TestFileThatIsBrokenIsRefused(t *testing.T) {
 	for n := 0; n < len(whole); n += 1 + n/16 {
 		if _, err := ReadFile(bytes.NewReader(whole[:n])); err == nil {
 			t.Fatalf("read from %d of %d bytes", n, len(whole))
+		}
+	}
+	for what, content := range map[string]string{
+		"another version": `{"Format":"` + formatName + `0"}`,
+		// A small file must not take gigabytes.
+		"endless": `{"Format":"` + formatName + `","Logs":[{"Segments":[` + strings.Repeat("{},", 6<<20),
+	} {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write([]byte(content))
+		z.Close()
+		if _, err := ReadFile(&b); err == nil || !strings.Contains(err.Error(), "another version") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 	for what, change := range map[string]func(*FileLog){
