@@ -73,7 +73,9 @@ type config struct {
 // newConfig is the default Reader's.
 func newConfig(h *host) *config {
 	g := h.clones.current()
-	return &config{host: h, interval: defaultReseedInterval, forks: g.forks, number: g.number}
+	c := &config{host: h, interval: defaultReseedInterval, forks: g.forks, number: g.number}
+	c.accepted.Store(g.clones)
+	return c
 }
 
 // check returns the config that cfg asks for, or says what cannot be had.
@@ -147,5 +149,6 @@ func (c *config) admit(g *generation) error {
 	return nil
 }
 
-// accept says that this clone was told what makes it unique, and may go on.
-func (c *config) accept() { c.accepted.Store(c.host.clones.current().clones) }
+// accept says that this clone was told what makes it unique, and may go on, when so many
+// clones were known.
+func (c *config) accept(clones uint64) { c.accepted.Store(max(clones, c.accepted.Load())) }

@@ -44,7 +44,6 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 		}
 		first = first.chainOn(seed[:])
 	}
-	c.accept()
 	g := new(Generator)
 	g.pool.set(c, first, 1)
 	s := g.pool.acquire(0)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // The same stream and the same calls give the same bytes, whatever the sizes: no
@@ -513,6 +514,32 @@ func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Its personalization is in the chain of the generator, so it is unique now.
+	readN(t, g, 48)
+}
+
+// A personalization that was chosen before the machine was cloned is in both clones.
+func TestNVSeedGeneratorThatIsClonedDuringAReseed(t *testing.T) {
+	nv, _ := newSeed(t)
+	h, word, _ := signalledHost()
+	g, err := newGenerator(&Config{Entropy: nv}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unique := []byte("0123456789abcdef")
+	s, done := g.pool.acquire(0), make(chan error)
+	go func() { done <- g.Reseed(unique) }()
+	time.Sleep(20 * time.Millisecond) // it waits for the lock
+	atomic.AddUint64(word, 1)
+	s.release()
+	if err := <-done; !errors.Is(err, ErrCloned) {
+		t.Errorf("Reseed: %v", err)
+	}
+	if _, err := g.Read(make([]byte, 16)); !errors.Is(err, ErrCloned) {
+		t.Errorf("Read: %v", err)
+	}
+	if err := g.Reseed(unique); err != nil {
+		t.Errorf("another Reseed: %v", err)
+	}
 	readN(t, g, 48)
 }
 
