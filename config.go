@@ -18,7 +18,8 @@ type Config struct {
 	// source that returns (0, nil) a hundred times in a row has failed with
 	// [io.ErrNoProgress]. It need not be safe for concurrent use.
 	//
-	// It must not read from the generator that it feeds: that Read would wait for ever.
+	// It must not call Read, Uint64, Reseed or Close of the generator that it feeds: that call
+	// would wait for ever.
 	//
 	// Output is not a function of what Entropy gives. After a pause fresh bytes of the
 	// machine are mixed in, so that clones differ; Entropy is not asked for them. See
@@ -38,8 +39,8 @@ type Config struct {
 	PredictionResistance bool
 
 	// Deterministic is for tests and simulations. It makes the output a function of what
-	// Entropy gives, as long as one goroutine uses the generator and no fork or clone signal
-	// is noticed. It takes away the protection after a pause: two clones that nobody tells
+	// Entropy gives, as long as one goroutine uses the generator and [Generation] does not
+	// move. It takes away the protection after a pause: two clones that nobody tells
 	// of it return the same bytes. It needs an Entropy of its own that is no NV seed.
 	Deterministic bool
 

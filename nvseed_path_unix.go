@@ -25,7 +25,7 @@ func absolute(path string) (string, error) {
 		return path, nil
 	}
 	here, err := os.Getwd()
-	return here + "/" + path, err
+	return strings.TrimSuffix(here, "/") + "/" + path, err
 }
 
 // resolveSeed returns the folder of a seed, without symbolic links in its path, and the seed's name in it. It follows
