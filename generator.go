@@ -91,9 +91,10 @@ func (g *Generator) Close() error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator
 	}
-	replaceEpoch(&g.pool.epoch, (*epoch).ended)
+	last := replaceEpoch(&g.pool.epoch, (*epoch).ended)
 	s := g.pool.acquire(0)
 	defer s.release()
 	s.wipe()
+	last.wipe()
 	return nil
 }

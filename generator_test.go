@@ -232,7 +232,7 @@ func TestClosedGenerators(t *testing.T) {
 			if *in.secrets != (secrets{}) || *g.state().secrets != (secrets{}) {
 				t.Errorf("after %s secrets are left", after)
 			}
-			if in.epoch != nil || after == "Close" && g.pool.epoch.Load().chained {
+			if in.epoch != nil || after == "Close" && g.pool.epoch.Load().chain != nil {
 				t.Errorf("after %s a chain is left", after)
 			}
 		}

@@ -46,7 +46,7 @@ func (g *Generator) Reseed(perso []byte) error {
 	clones := sh.clones.current().clones // of one that is made from here on, perso is not known to be its own
 	s := g.pool.acquire(0)
 	defer s.release()
-	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) })
+	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) }).wipe()
 	e := g.pool.epoch.Load()
 	if e.closed {
 		return errClosed()
