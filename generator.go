@@ -50,6 +50,7 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	defer s.release()
 	s.begin(0)
 	if err := s.seed(first, true); err != nil {
+		s.close()
 		return nil, err
 	}
 	return g, nil
@@ -94,7 +95,7 @@ func (g *Generator) Close() error {
 	last := replaceEpoch(&g.pool.epoch, (*epoch).ended)
 	s := g.pool.acquire(0)
 	defer s.release()
-	s.wipe()
+	s.close()
 	last.wipe()
 	return nil
 }
