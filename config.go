@@ -18,7 +18,8 @@ type Config struct {
 	// source that returns (0, nil) a hundred times in a row has failed with
 	// [io.ErrNoProgress]. It need not be safe for concurrent use.
 	//
-	// It must not read from the generator that it feeds: that Read would wait for ever.
+	// It must not call Read, Uint64, Reseed or Close of the generator that it feeds: that call
+	// would wait for ever.
 	//
 	// Output is not a function of what Entropy gives. After a pause fresh bytes of the
 	// machine are mixed in, so that clones differ; Entropy is not asked for them. See
@@ -38,8 +39,8 @@ type Config struct {
 	PredictionResistance bool
 
 	// Deterministic is for tests and simulations. It makes the output a function of what
-	// Entropy gives, as long as one goroutine uses the generator and no fork or clone signal
-	// is noticed. It takes away the protection after a pause: two clones that nobody tells
+	// Entropy gives, as long as one goroutine uses the generator and [Generation] does not
+	// move. It takes away the protection after a pause: two clones that nobody tells
 	// of it return the same bytes. It needs an Entropy of its own that is no NV seed.
 	Deterministic bool
 
@@ -73,7 +74,9 @@ type config struct {
 // newConfig is the default Reader's.
 func newConfig(h *host) *config {
 	g := h.clones.current()
-	return &config{host: h, interval: defaultReseedInterval, forks: g.forks, number: g.number}
+	c := &config{host: h, interval: defaultReseedInterval, forks: g.forks, number: g.number}
+	c.accepted.Store(g.clones)
+	return c
 }
 
 // check returns the config that cfg asks for, or says what cannot be had.
@@ -147,5 +150,6 @@ func (c *config) admit(g *generation) error {
 	return nil
 }
 
-// accept says that this clone was told what makes it unique, and may go on.
-func (c *config) accept() { c.accepted.Store(c.host.clones.current().clones) }
+// accept says that this clone was told what makes it unique, and may go on, when so many
+// clones were known.
+func (c *config) accept(clones uint64) { c.accepted.Store(max(clones, c.accepted.Load())) }

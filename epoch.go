@@ -6,19 +6,25 @@ import "sync/atomic"
 // It is immutable: whoever asks for more swaps in the next one. A state that was seeded
 // in an epoch of another id is reseeded before its next use.
 type epoch struct {
-	id      uint64        // starts at 1
-	resist  bool          // prediction resistance
-	closed  bool          // no more Reads, whatever else is asked for
-	chained bool          // something is in the chain
-	chain   [seedLen]byte // all personalizations of Reseed; for the default Reader also the entropy drawn with them
+	id     uint64 // starts at 1
+	resist bool   // prediction resistance
+	closed bool   // no more Reads, whatever else is asked for
+
+	// chain is all personalizations of Reseed; for the default Reader also the entropy drawn
+	// with them. It is nil where there are none. Epochs that do not differ in it share it.
+	chain *[seedLen]byte
 }
 
 // chainOn returns the epoch after e, whose chain is derived from e's chain and the
 // inputs.
 func (e *epoch) chainOn(input ...[]byte) *epoch {
-	next := &epoch{id: e.id + 1, resist: e.resist, closed: e.closed, chained: true}
+	next := &epoch{id: e.id + 1, resist: e.resist, closed: e.closed, chain: new([seedLen]byte)}
+	last := e.chain
+	if last == nil {
+		last = new([seedLen]byte)
+	}
 	df := new(derivation)
-	df.derive(&next.chain, append([][]byte{e.chain[:]}, input...)...)
+	df.derive(next.chain, append([][]byte{last[:]}, input...)...)
 	return next
 }
 
@@ -43,9 +49,20 @@ func (e *epoch) resisting(enabled bool) *epoch {
 	return &next
 }
 
-// replaceEpoch swaps in what next makes of the epoch that is there.
-func replaceEpoch(at *atomic.Pointer[epoch], next func(e *epoch) *epoch) {
-	for e := at.Load(); !at.CompareAndSwap(e, next(e)); {
-		e = at.Load()
+// wipe clears the chain of a Generator's epoch in whose place there is one of another chain.
+// Its state is locked: nobody else seeds from the chain or makes another of it.
+func (e *epoch) wipe() {
+	if e.chain != nil {
+		clear(e.chain[:])
+	}
+}
+
+// replaceEpoch swaps in what next makes of the epoch that is there, and returns that one.
+func replaceEpoch(at *atomic.Pointer[epoch], next func(e *epoch) *epoch) (last *epoch) {
+	for {
+		last = at.Load()
+		if at.CompareAndSwap(last, next(last)) {
+			return last
+		}
 	}
 }

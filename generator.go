@@ -44,13 +44,13 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 		}
 		first = first.chainOn(seed[:])
 	}
-	c.accept()
 	g := new(Generator)
 	g.pool.set(c, first, 1)
 	s := g.pool.acquire(0)
 	defer s.release()
 	s.begin(0)
 	if err := s.seed(first, true); err != nil {
+		s.close()
 		return nil, err
 	}
 	return g, nil
@@ -92,9 +92,10 @@ func (g *Generator) Close() error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator
 	}
-	replaceEpoch(&g.pool.epoch, (*epoch).ended)
+	last := replaceEpoch(&g.pool.epoch, (*epoch).ended)
 	s := g.pool.acquire(0)
 	defer s.release()
-	s.wipe()
+	s.close()
+	last.wipe()
 	return nil
 }

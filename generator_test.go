@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // The same stream and the same calls give the same bytes, whatever the sizes: no
@@ -216,6 +217,7 @@ func TestClosedGenerators(t *testing.T) {
 		b := make([]byte, size)
 		g.Read(b)
 		in := g.state()
+		memory := in.secrets
 		if in.drbg.key == [keyLen]byte{} {
 			t.Fatal("no key before Close")
 		}
@@ -228,10 +230,10 @@ func TestClosedGenerators(t *testing.T) {
 			if n, err := g.Read(b); n != 0 || !errors.Is(err, fs.ErrClosed) || !bytes.Equal(b, make([]byte, size)) {
 				t.Errorf("after %s a Read of %d bytes returns %d, %v, and b is not cleared: %v", after, size, n, err, !bytes.Equal(b, make([]byte, size)))
 			}
-			if *in.secrets != (secrets{}) || *g.state().secrets != (secrets{}) {
+			if *memory != (secrets{}) || *in.secrets != (secrets{}) || *g.state().secrets != (secrets{}) {
 				t.Errorf("after %s secrets are left", after)
 			}
-			if in.epoch != nil || after == "Close" && g.pool.epoch.Load().chained {
+			if in.epoch != nil || after == "Close" && g.pool.epoch.Load().chain != nil {
 				t.Errorf("after %s a chain is left", after)
 			}
 		}
@@ -513,6 +515,32 @@ func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Its personalization is in the chain of the generator, so it is unique now.
+	readN(t, g, 48)
+}
+
+// A personalization that was chosen before the machine was cloned is in both clones.
+func TestNVSeedGeneratorThatIsClonedDuringAReseed(t *testing.T) {
+	nv, _ := newSeed(t)
+	h, word, _ := signalledHost()
+	g, err := newGenerator(&Config{Entropy: nv}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unique := []byte("0123456789abcdef")
+	s, done := g.pool.acquire(0), make(chan error)
+	go func() { done <- g.Reseed(unique) }()
+	time.Sleep(20 * time.Millisecond) // it waits for the lock
+	atomic.AddUint64(word, 1)
+	s.release()
+	if err := <-done; !errors.Is(err, ErrCloned) {
+		t.Errorf("Reseed: %v", err)
+	}
+	if _, err := g.Read(make([]byte, 16)); !errors.Is(err, ErrCloned) {
+		t.Errorf("Read: %v", err)
+	}
+	if err := g.Reseed(unique); err != nil {
+		t.Errorf("another Reseed: %v", err)
+	}
 	readN(t, g, 48)
 }
 

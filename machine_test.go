@@ -239,11 +239,21 @@ func clonePool(p *pool, h *host) *pool {
 	conf.accepted.Store(old.accepted.Load())
 	c := new(pool)
 	states := p.shards.Load().states
-	c.set(conf, p.epoch.Load(), len(states))
+	e := p.epoch.Load()
+	copied := *e
+	if e.chain != nil { // which is wiped when it is replaced
+		chain := *e.chain
+		copied.chain = &chain
+	}
+	c.set(conf, &copied, len(states))
 	c.shards.Load().forks = p.shards.Load().forks
 	for i := range states {
 		if s := states[i].Load(); s != nil {
-			c.shards.Load().states[i].Store(s.clone(conf))
+			n := s.clone(conf)
+			if n.epoch == e {
+				n.epoch = &copied
+			}
+			c.shards.Load().states[i].Store(n)
 		}
 	}
 	return c

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 )
@@ -126,7 +125,7 @@ func newNVSeed(path string) (*NVSeed, error) {
 	if !lockSupported {
 		return nil, fmt.Errorf("clonerand: NV seed %s: no lock between processes on this system: %w", path, errors.ErrUnsupported)
 	}
-	abs, err := filepath.Abs(path)
+	abs, err := absolute(path)
 	if err != nil {
 		return nil, fmt.Errorf("clonerand: NV seed %s: %w", path, err)
 	}

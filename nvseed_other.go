@@ -22,6 +22,8 @@ func napThread(d time.Duration) { time.Sleep(d) }
 
 const openFlags = 0
 
+func absolute(string) (string, error) { return "", errors.ErrUnsupported }
+
 func resolveSeed(string, bool) (folder, name string, err error) { return "", "", errors.ErrUnsupported }
 
 func checkSeedFolder(string, fs.FileInfo) error { return errors.ErrUnsupported }

@@ -19,6 +19,15 @@ import (
 // maxLinks is how many symbolic links Linux follows in one path: MAXSYMLINKS of its include/linux/namei.h.
 const maxLinks = 40
 
+// absolute is filepath.Abs, which would take link/.. for the folder that the link is in, as the system does not.
+func absolute(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	here, err := os.Getwd()
+	return strings.TrimSuffix(here, "/") + "/" + path, err
+}
+
 // resolveSeed returns the folder of a seed, without symbolic links in its path, and the seed's name in it. It follows
 // each link itself, that of the seed where follow is true, and lets nobody lead it but root and the effective user:
 // every folder on the way and every link must be theirs, and others must not be able to change either. By

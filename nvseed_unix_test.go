@@ -621,6 +621,29 @@ func TestNVSeedBehindSymbolicLinks(t *testing.T) {
 	}
 }
 
+// The folder above one that a link leads to is not the folder that the link is in.
+func TestNVSeedAboveASymbolicLink(t *testing.T) {
+	dir := memoryDir(t)
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.MkdirAll(dir+"/sub/deep", 0o700), os.Symlink("sub/deep", link)); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(link) // and $PWD names the link
+	for _, path := range []string{link + "/../seed", "../relative"} {
+		if err := CreateNVSeed(path); err != nil {
+			t.Fatal(err)
+		}
+		before := mustReadFile(t, path)
+		mustDraw(t, openSeed(t, path), 48, "")
+		if bytes.Equal(before, mustReadFile(t, path)) {
+			t.Errorf("%s was not advanced", path)
+		}
+	}
+	if got := strings.Join(folder(t, dir), " "); got != "link sub" {
+		t.Errorf("the folder of the link holds %s", got)
+	}
+}
+
 // chain lays n links, the first of which is 0.
 func chain(n int) (lay string) {
 	for i := range n - 1 {

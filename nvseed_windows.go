@@ -31,6 +31,8 @@ func napThread(d time.Duration) { time.Sleep(d) }
 
 const openFlags = 0
 
+func absolute(path string) (string, error) { return filepath.Abs(path) }
+
 // resolveSeed returns the folder of a seed and the seed's name in it. The system follows the symbolic links: who
 // may make one is for the folders' access control lists to say.
 func resolveSeed(path string, follow bool) (folder, name string, err error) {

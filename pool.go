@@ -115,7 +115,7 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 	}
 	e := p.epoch.Load()
 	if e.closed {
-		s.wipe()
+		s.close()
 		return 0, errClosed()
 	}
 	if err := s.read(b, e, now); err != nil {

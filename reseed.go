@@ -36,20 +36,23 @@ const minUnique = 16
 //
 // After a clone signal, a generator whose only source is an NV seed needs a perso
 // of 16 bytes or more that no other clone has. With less Reseed returns
-// [ErrCloned]. After [Generator.Close] it fails, too.
+// [ErrCloned]. A signal that comes after the call has begun needs another Reseed. After
+// [Generator.Close] it fails, too.
 func (g *Generator) Reseed(perso []byte) error {
-	if g.pool.shards.Load() == nil {
+	sh := g.pool.shards.Load()
+	if sh == nil {
 		return errNoGenerator
 	}
+	clones := sh.clones.current().clones // of one that is made from here on, perso is not known to be its own
 	s := g.pool.acquire(0)
 	defer s.release()
-	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) })
+	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) }).wipe()
 	e := g.pool.epoch.Load()
 	if e.closed {
 		return errClosed()
 	}
 	if len(perso) >= minUnique {
-		s.conf.accept()
+		s.conf.accept(clones)
 	}
 	s.begin(0)
 	return s.seed(e, true)

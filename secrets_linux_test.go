@@ -102,6 +102,19 @@ func secretsHelper() {
 		limit.Cur = limit.Max
 		orPanic(unix.Setrlimit(unix.RLIMIT_CORE, &limit))
 	}
+	if role == "close" {
+		for i := range 3 {
+			orPanic(g.Reseed(b[:16]))
+			g.Deplete()
+			_, err := g.Read(b)
+			orPanic(err)
+			mask("chain "+strconv.Itoa(i), g.pool.epoch.Load().chain[:])
+			mask("key "+strconv.Itoa(i), s.drbg.key[:])
+			_, err = g.Read(b)
+			orPanic(err)
+		}
+		orPanic(g.Close())
+	}
 	if role == "memory" || role == "abort" || role == "fork" {
 		mask("key of the kept output", s.drbg.key[:])
 		_, err := g.Read(b[:16])
@@ -426,6 +439,7 @@ func TestSecretsAreNotFound(t *testing.T) {
 		{"a core dump of the kernel", "abort", "slab", (*holder).abort},
 		{"a forked child", "fork", "slab", (*holder).memory},
 		{"the last 100 keys", "keys", "wipe", (*holder).memory},
+		{"a closed generator", "close", "wipe", (*holder).memory},
 		{"a fault in the caller's memory", "fault", "wipe", (*holder).memory},
 		{"entropy", "entropy", "slab", (*holder).memory},
 		{"the seed file", "seed", "slab", (*holder).memory},

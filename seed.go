@@ -60,7 +60,7 @@ func (s *state) extraInput(b []byte, e *epoch, first, event bool) (extra []byte,
 	if s.buffer.mixing {
 		b = append(b, s.buffer.salt[:]...)
 	}
-	if e.chained {
+	if e.chain != nil {
 		b = append(b, e.chain[:]...)
 	}
 	random = true

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,50 @@ func TestSlotsAreGivenBack(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(kept)
+}
+
+// A Generator that is closed, or that New did not make after all, gives its slot back at once: a
+// program that has one at a time does not fill the slab before a collection.
+func TestClosedGeneratorsTakeNoSlots(t *testing.T) {
+	needsSlab(t)
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	before := slabUsed()
+	var closed []*Generator
+	for range 100 {
+		g, err := New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Read(make([]byte, 16))
+		memory := g.state().secrets
+		if !inSlab(memory) {
+			t.Fatal("a Generator is not in the slab")
+		}
+		g.Close()
+		if *memory != (secrets{}) {
+			t.Fatal("a slot was given back with something in it")
+		}
+		if _, err := New(&Config{Entropy: strings.NewReader("too short")}); err == nil {
+			t.Fatal("New needs no entropy")
+		}
+		closed = append(closed, g)
+	}
+	if used := slabUsed(); used > before {
+		t.Errorf("%d slots are taken, %d before", used, before)
+	}
+	// Nobody whose slot was taken by another touches it any more.
+	g, _ := New(nil)
+	for _, c := range closed {
+		c.Read(make([]byte, 16))
+		c.Reseed(nil)
+		c.Close()
+	}
+	if s := g.state(); !s.whole || s.drbg.key == [keyLen]byte{} {
+		t.Error("a Generator in use was wiped by one that is closed")
+	}
+	readN(t, g, 16)
+	runtime.KeepAlive(closed)
 }
 
 // Goroutines that make a state of the default Reader at the same time take one slot for it.

@@ -120,6 +120,17 @@ func (s *state) wipe() {
 	runtime.KeepAlive(s)
 }
 
+// close wipes the state of a Generator that has ended, and gives its memory back before it is
+// unreachable. Who still asks it finds ordinary memory in which nothing is ever kept.
+func (s *state) close() {
+	s.wipe()
+	if s.loan != nil && !s.loan.ended.Load() {
+		s.secrets = new(secrets)
+		s.buffer.kept = &s.secrets.kept
+		s.loan.end()
+	}
+}
+
 // leave wipes a state from before a fork and gives its memory back. The state stays locked:
 // who still finds it takes another.
 func (s *state) leave() {
