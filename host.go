@@ -43,13 +43,16 @@ type hostParts struct {
 
 func (p *hostParts) host() *host {
 	p.clones.watchAll()
-	p.pause.since = packageInit
+	p.pause.since, p.pause.forks = packageInit, p.seen.forks
 	p.seen = host{clones: &p.clones, pause: &p.pause, system: systemReader, strict: systemStrict, ready: systemReady}
 	if hasCPURandom() {
 		p.seen.random = cpuRandom
 	}
 	return &p.seen
 }
+
+// forks counts the forks that were noticed.
+func (h *host) forks() uint64 { return h.clones.forks() }
 
 // look takes a reading of the counter for w, and reports whether w is open and less than
 // limit ticks have passed since the reading before.

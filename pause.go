@@ -43,9 +43,10 @@ type pauseDetector struct {
 
 	// What is measured is guarded by a lock that nobody waits for.
 	measuring tryLock
-	since     moment // the rate is measured from here on
-	tries     int    // how often the measuring began again
-	coarse    bool   // the clock is too coarse for a short measuring
+	forks     func() uint64 // how many are known; nil in tests
+	since     moment        // the rate is measured from here on
+	tries     int           // how often the measuring began again
+	coarse    bool          // the clock is too coarse for a short measuring
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -136,7 +137,7 @@ func (p *pauseDetector) usable() *pauseLimits {
 	if l != nil && !l.stale && l.why == "" {
 		return l
 	}
-	if (l == nil || l.stale) && p.measuring.tryLock() {
+	if (l == nil || l.stale) && p.startMeasuring() {
 		if measured := p.measure(l); measured != nil {
 			l = measured
 		}
@@ -146,6 +147,14 @@ func (p *pauseDetector) usable() *pauseLimits {
 		return nil
 	}
 	return l
+}
+
+// startMeasuring reports whether the lock was taken.
+func (p *pauseDetector) startMeasuring() bool {
+	if p.forks == nil {
+		return p.measuring.tryLock()
+	}
+	return p.measuring.tryLockAfter(p.forks())
 }
 
 // paused reports whether the time between two readings was enough for a clone. A

@@ -145,7 +145,7 @@ func (p *pauseDetector) verify(long bool) {
 		p.doubt.Store(true)
 	}
 	l := p.limits.Load()
-	if l == nil || l.why != "" || l.stale || !p.measuring.tryLock() {
+	if l == nil || l.why != "" || l.stale || !p.startMeasuring() {
 		return
 	}
 	defer p.measuring.unlock()

@@ -24,6 +24,30 @@ func forkHost(w *world) (h *host, page *uint64, pid *atomic.Int64) {
 	return h, page, pid
 }
 
+// Who measures the counter when the process forks is not there in the child.
+func TestForkWhileTheCounterIsMeasured(t *testing.T) {
+	like, page, _ := forkHost(newWorld(0))
+	h := newHost()
+	h.clones = like.clones
+	h.clones.current()
+	if !h.pause.startMeasuring() || h.pause.startMeasuring() {
+		t.Fatal("two measure at once, or none can")
+	}
+	for _, forked := range []bool{false, true} {
+		if forked {
+			atomic.StoreUint64(page, 0)
+			h.clones.current()
+		}
+		for try := 0; try < 100 && h.pause.limits.Load() == nil; try++ {
+			time.Sleep(time.Millisecond)
+			h.pause.usable()
+		}
+		if measured := h.pause.limits.Load() != nil; measured != forked {
+			t.Errorf("forked: %v, measured: %v", forked, measured)
+		}
+	}
+}
+
 // What a child does not use of its parent is wiped, the state that its first Read
 // finds included.
 func TestTheChildWipesTheParentsStates(t *testing.T) {

@@ -10,10 +10,17 @@ import (
 // for ever: it belongs to a state that the child does not use, see pool.
 type tryLock struct {
 	_    [0]atomic.Uint64 // aligns the word
-	held uint64           // 1 while it is
+	held uint64           // 0 while it is free
 }
 
 func (l *tryLock) tryLock() bool { return atomic.CompareAndSwapUint64(&l.held, 0, 1) }
+
+// tryLockAfter is tryLock by who knows of so many forks. A lock that is held since before the
+// last of them counts as free: who holds it was left behind in the parent.
+func (l *tryLock) tryLockAfter(forks uint64) bool {
+	held := atomic.LoadUint64(&l.held)
+	return held != forks+1 && atomic.CompareAndSwapUint64(&l.held, held, forks+1)
+}
 
 func (l *tryLock) unlock() { storeRelease(&l.held, 0) }
 
