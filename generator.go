@@ -18,8 +18,9 @@ func errClosed() error {
 }
 
 // New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
-// fails with [ErrEntropy] when the source does, and then there is no generator. Other
-// errors say what of cfg cannot be had.
+// fails with [ErrEntropy] when the source does, and then there is no generator. Where a clone
+// signal comes in the middle it may fail with [ErrCloned]: call it again. Other errors say
+// what of cfg cannot be had.
 //
 // It mirrors psa_crypto_init for the instance that it makes, and CTR_DRBG
 // Instantiate of SP 800-90A, 10.2.1.3.2.
