@@ -30,7 +30,7 @@ generator of their own (OpenSSL's, say) draw from that.
 `,
 	start: func(flags *flag.FlagSet) action {
 		every := flags.Duration("every", 10*time.Millisecond, "the time between two ticks, a `DURATION` from 1ms to 1m; by default 10ms")
-		verbose := flags.Bool("v", false, "write a line for each tick: its number, and the cycle counter when it was done")
+		verbose := flags.Bool("v", false, "write a line for each tick: its number, and the cycle counter, or where that is not usable the clock, when it was done")
 		once := flags.Bool("once", false, "one tick, and no daemon")
 		digits := flags.String("id", "", "give the kernel this too, what only this clone has: hexadecimal digits `HEX`")
 		file := flags.String("id-file", "", "the same from the file `F`")
@@ -62,9 +62,9 @@ generator of their own (OpenSSL's, say) draw from that.
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			ticked := func(uint64, uint64) {}
+			ticked := func(uint64, string, uint64) {}
 			if *verbose {
-				ticked = func(n, counter uint64) { fmt.Fprintf(stderr, "tick %d counter %d\n", n, counter) }
+				ticked = func(n uint64, counter string, end uint64) { fmt.Fprintf(stderr, "tick %d %s %d\n", n, counter, end) }
 			}
 			ended := make(chan error, 1)
 			go func() {

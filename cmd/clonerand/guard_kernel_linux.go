@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/clonerand/rand"
@@ -29,6 +30,7 @@ type poolInfo struct {
 type kernel struct {
 	device  int
 	counter func() uint64
+	name    string // of the counter: "cycle counter" or "clock"
 	limit   uint64 // a tick that took longer is made again
 }
 
@@ -45,18 +47,22 @@ func openKernel() (*kernel, error) {
 		return nil, &os.PathError{Op: "open", Path: "/dev/random", Err: err}
 	}
 	k := &kernel{device: device, limit: ^uint64(0)}
-	k.counter, _ = probe.NewCounter(pauseIsSeen())
+	k.counter, k.name = probe.NewCounter(pauseIsSeen())
 	return k, nil
 }
 
 func (k *kernel) close() { unix.Close(k.device) }
 
-// pauseIsSeen reports whether the package may read the cycle counter here.
+// pauseIsSeen reports whether the package may read the cycle counter here. On a machine that is busy it takes some
+// tries to measure that.
 func pauseIsSeen() bool {
-	for _, row := range rand.Inspect(0) {
-		if row.Name == "pause" {
-			return row.Active
+	for range 16 {
+		for _, row := range rand.Inspect(0) {
+			if row.Name == "pause" && row.Active {
+				return true
+			}
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return false
 }

@@ -38,7 +38,7 @@ func guardOnce(id []byte, stdout io.Writer) error {
 }
 
 // guard makes the kernel reseed until ctx ends. It calls ticked after each tick.
-func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint64), logf func(string, ...any)) error {
+func guard(ctx context.Context, every time.Duration, ticked func(n uint64, counter string, end uint64), logf func(string, ...any)) error {
 	// All of it is one goroutine, which a timer of the kernel wakes through the poller. With one P nobody looks
 	// for work to steal, and without Go timers and with raw system calls the runtime's monitor thread sleeps.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -59,7 +59,7 @@ func guard(ctx context.Context, every time.Duration, ticked func(n, counter uint
 		if err == nil {
 			n++
 			took = time.Since(start)
-			ticked(n, end)
+			ticked(n, k.name, end)
 		}
 		return err
 	}

@@ -227,7 +227,8 @@ func ticks(t *testing.T, log string) (counters []uint64) {
 	for lines := bufio.NewScanner(strings.NewReader(log)); lines.Scan(); {
 		var n int
 		var counter uint64
-		if _, err := fmt.Sscanf(lines.Text(), "tick %d counter %d", &n, &counter); err != nil {
+		line := strings.Replace(lines.Text(), "cycle counter", "clock", 1)
+		if _, err := fmt.Sscanf(line, "tick %d clock %d", &n, &counter); err != nil {
 			continue
 		}
 		counters = append(counters, counter)

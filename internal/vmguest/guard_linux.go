@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -34,9 +35,13 @@ func guard(ticks *probe.Log) error {
 	last := ""
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var n, counter uint64
-		if _, err := fmt.Sscanf(lines.Text(), "tick %d counter %d", &n, &counter); err != nil {
-			last = lines.Text()
+		last = lines.Text()
+		if !strings.HasPrefix(last, "tick ") {
 			continue
+		}
+		if _, err := fmt.Sscanf(last, "tick %d cycle counter %d", &n, &counter); err != nil {
+			cmd.Process.Kill() // its clock says nothing of the reads beside it
+			break
 		}
 		ticks.Begin(counter, 0)
 		ticks.End(counter)
