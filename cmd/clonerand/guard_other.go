@@ -13,6 +13,6 @@ var errNoGuard = errors.New("guard knows how to make Linux reseed, and no other 
 
 func guardOnce([]byte, io.Writer) error { return errNoGuard }
 
-func guard(context.Context, time.Duration, func(n, counter uint64), func(string, ...any)) error {
+func guard(context.Context, time.Duration, func(n uint64, counter string, end uint64), func(string, ...any)) error {
 	return errNoGuard
 }
