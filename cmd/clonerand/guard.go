@@ -30,7 +30,7 @@ generator of their own (OpenSSL's, say) draw from that.
 `,
 	start: func(flags *flag.FlagSet) action {
 		every := flags.Duration("every", 10*time.Millisecond, "the time between two ticks, a `DURATION` from 1ms to 1m; by default 10ms")
-		verbose := flags.Bool("v", false, "write a line for each tick: its number, and the cycle counter, or where that is not usable the clock, when it was done")
+		verbose := flags.Bool("v", false, "write a line for each tick: its number, and the cycle counter or the clock when it was done")
 		once := flags.Bool("once", false, "one tick, and no daemon")
 		digits := flags.String("id", "", "give the kernel this too, what only this clone has: hexadecimal digits `HEX`")
 		file := flags.String("id-file", "", "the same from the file `F`")
