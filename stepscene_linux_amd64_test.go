@@ -215,6 +215,7 @@ func init() {
 		return
 	}
 	debug.SetGCPercent(-1)        // a forked child has one thread only, and a collection would wait for the others
+	runtime.MemProfileRate = 0    // a sample, which comes at random, walks the stack in 40,000 instructions
 	ossignal.Ignore(unix.SIGCHLD) // copies that have died are not kept
 	dieWithParent()
 	scene := &stepScenes[j].scenes[k]
