@@ -100,8 +100,7 @@ func compareProbes(names []string) (*result, error) {
 		}
 		for k, other := range files { // or else everything would repeat
 			if reflect.DeepEqual(f.Logs, other.Logs) {
-				return nil, &exitStatus{3, fmt.Errorf("%s and %s do not differ in one reading of the counter: "+
-					"one clone's file twice, or virtual time", names[k], name)}
+				return nil, &exitStatus{3, fmt.Errorf("%s and %s are one clone's file twice, or %w", names[k], name, probe.ErrNoRestore)}
 			}
 		}
 		files, clones = append(files, f), append(clones, img)
