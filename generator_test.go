@@ -449,12 +449,7 @@ func TestNVSeedBesideAnotherSource(t *testing.T) {
 // The file was cloned with the machine: to draw from it again would repeat.
 func TestNVSeedGeneratorAfterACloneSignal(t *testing.T) {
 	for range 3 {
-		s, path := newSeed(t)
-		h, word, pid := signalledHost()
-		g, err := newGenerator(&Config{Entropy: s}, h)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g, path, word, pid := signalledSeed(t)
 		for event := range 3 {
 			readN(t, g, 48)
 			atomic.AddUint64(word, 1)
@@ -497,12 +492,7 @@ func TestNVSeedGeneratorAfterACloneSignal(t *testing.T) {
 
 // A Reseed that could not draw is no Reseed.
 func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
-	s, path := newSeed(t)
-	h, word, _ := signalledHost()
-	g, err := newGenerator(&Config{Entropy: s}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, path, word, _ := signalledSeed(t)
 	atomic.AddUint64(word, 1)
 	seed := mustReadFile(t, path)
 	if err := os.Remove(path); err != nil {
@@ -520,12 +510,7 @@ func TestNVSeedGeneratorAfterACloneSignalAndAFailedReseed(t *testing.T) {
 
 // A personalization that was chosen before the machine was cloned is in both clones.
 func TestNVSeedGeneratorThatIsClonedDuringAReseed(t *testing.T) {
-	nv, _ := newSeed(t)
-	h, word, _ := signalledHost()
-	g, err := newGenerator(&Config{Entropy: nv}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, _, word, _ := signalledSeed(t)
 	unique := []byte("0123456789abcdef")
 	s, done := g.pool.acquire(0), make(chan error)
 	go func() { done <- g.Reseed(unique) }()
@@ -567,6 +552,18 @@ func TestNVSeedOnlyNeverWaitsForTheKernel(t *testing.T) {
 			t.Errorf("Read of %d: the kernel, which would make it wait, was asked %d times", n, asked.Swap(0))
 		}
 	}
+}
+
+// signalledSeed is a generator on a signalledHost whose only source is a new seed file.
+func signalledSeed(t *testing.T) (g *Generator, path string, word *uint64, pid *int) {
+	t.Helper()
+	s, path := newSeed(t)
+	h, word, pid := signalledHost()
+	g, err := newGenerator(&Config{Entropy: s}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, path, word, pid
 }
 
 // signalledHost is a machine whose only detectors are one word of memory and a
