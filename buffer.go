@@ -1,10 +1,6 @@
 package rand
 
-import (
-	"crypto/cipher"
-	"crypto/subtle"
-	"encoding/binary"
-)
+import "crypto/cipher"
 
 const (
 	bufferLen = 4096         // output that one request makes for small Reads
@@ -102,13 +98,4 @@ func (b *buffer) mix(x []byte) {
 		b.cipher.Encrypt(x, x)
 		xorBlock(x, b.salt[:])
 	}
-}
-
-func xorBlock(dst, src []byte) {
-	subtle.XORBytes(dst[:blockLen], dst[:blockLen], src[:blockLen])
-}
-
-func xorWords(dst []byte, x, y uint64) {
-	binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(dst)^x)
-	binary.LittleEndian.PutUint64(dst[8:], binary.LittleEndian.Uint64(dst[8:])^y)
 }

@@ -1,6 +1,10 @@
 package rand
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
 
 var (
 	// ErrEntropy says that the entropy source failed, came to an end or gave no
@@ -16,3 +20,23 @@ var (
 	// 16 bytes or more that no other clone has.
 	ErrCloned = errors.New("clonerand: cloned together with the NV seed: call Reseed with a personalization of at least 16 bytes that is unique to this clone")
 )
+
+var errNoGenerator = errors.New("clonerand: Generator not made by New")
+
+func errClosed() error {
+	return fmt.Errorf("clonerand: Generator: %w: make another with New", fs.ErrClosed)
+}
+
+func errNVResistance() error {
+	return fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
+}
+
+// crash ends the program with the words of crypto/rand, which its users may look for.
+func crash(err error) { fatal("fatal error: crypto/rand: failed to read random data: " + err.Error()) }
+
+// fatal crashes the program. A panic in the goroutine of the caller could be
+// recovered; one in a new goroutine cannot, and the caller never returns.
+func fatal(message string) {
+	go panic(message)
+	select {}
+}

@@ -1,21 +1,10 @@
 package rand
 
-import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io/fs"
-)
+import "encoding/binary"
 
 // A Generator is one CTR_DRBG of its own. Its methods are safe for concurrent use; they
 // take turns. Make one with [New].
 type Generator struct{ pool pool }
-
-var errNoGenerator = errors.New("clonerand: Generator not made by New")
-
-func errClosed() error {
-	return fmt.Errorf("clonerand: Generator: %w: make another with New", fs.ErrClosed)
-}
 
 // New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
 // fails with [ErrEntropy] when the source does, and then there is no generator. Where a clone

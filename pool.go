@@ -29,6 +29,21 @@ func newShards(c *config, forks uint64, n int) *shards {
 	return &shards{c, c.host.clones, c.host.pause, forks, make([]atomic.Pointer[state], n)}
 }
 
+// start makes the states of the default Reader, unless they are there. It has no lock:
+// of two that start at once one wins.
+func (p *pool) start() {
+	if p.shards.Load() != nil {
+		return
+	}
+	n := 16
+	for n < 2*runtime.NumCPU() {
+		n *= 2
+	}
+	c := newConfig(thisHost)
+	c.lasting = true
+	p.set(c, &epoch{id: 1}, n)
+}
+
 // set makes n states of c the pool's, in its first epoch.
 func (p *pool) set(c *config, first *epoch, n int) {
 	p.epoch.CompareAndSwap(nil, first)

@@ -1,10 +1,5 @@
 package rand
 
-import (
-	"errors"
-	"fmt"
-)
-
 // SetPredictionResistance switches prediction resistance of the default generator
 // on or off (SP 800-90A, 8.8). When it is on, every Read reseeds from the entropy
 // source first, whatever its length, and nothing is served from kept output. The
@@ -14,10 +9,6 @@ func SetPredictionResistance(enabled bool) error {
 	defaultReader.start()
 	defaultReader.resist(enabled)
 	return nil
-}
-
-func errNVResistance() error {
-	return fmt.Errorf("clonerand: prediction resistance needs an entropy source besides the NV seed: %w", errors.ErrUnsupported)
 }
 
 // SetPredictionResistance switches prediction resistance on or off, as the function

@@ -29,16 +29,6 @@ func readReplaced(b []byte) (n int, err error) {
 	return len(b), nil
 }
 
-// crash ends the program with the words of crypto/rand, which its users may look for.
-func crash(err error) { fatal("fatal error: crypto/rand: failed to read random data: " + err.Error()) }
-
-// fatal crashes the program. A panic in the goroutine of the caller could be
-// recovered; one in a new goroutine cannot, and the caller never returns.
-func fatal(message string) {
-	go panic(message)
-	select {}
-}
-
 const base32alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // RFC 4648, 6
 
 // Text returns a random string of the standard base32 alphabet with at least 128

@@ -1,9 +1,6 @@
 package rand
 
-import (
-	"io"
-	"runtime"
-)
+import "io"
 
 // Reader is the default generator, safe for concurrent use. Its Read returns [ErrEntropy]
 // where a first seeding fails, on systems that can tell (Linux). Where the operating
@@ -16,18 +13,3 @@ var defaultReader = new(pool)
 
 // Read fills b, or returns an error of a state's first seeding and leaves b cleared.
 func (p *pool) Read(b []byte) (n int, err error) { return p.read(b, false) }
-
-// start makes the states of the default Reader, unless they are there. It has no lock:
-// of two that start at once one wins.
-func (p *pool) start() {
-	if p.shards.Load() != nil {
-		return
-	}
-	n := 16
-	for n < 2*runtime.NumCPU() {
-		n *= 2
-	}
-	c := newConfig(thisHost)
-	c.lasting = true
-	p.set(c, &epoch{id: 1}, n)
-}

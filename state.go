@@ -24,9 +24,6 @@ type secrets struct {
 	whole bool
 }
 
-// protect is switched off by tests alone, which show that they would notice.
-var protect = struct{ slab, wipe bool }{true, true}
-
 // A state is one DRBG, the output that is kept of it, and what is known about how long
 // both are this instance's alone. Its methods are called with its lock held.
 //
