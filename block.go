@@ -29,10 +29,10 @@ func expandAES(key []byte) cipher.Block {
 	return b
 }
 
-// approvedBlock encrypts single blocks by way of the CBC mode: with an initialization vector of zeros they
-// are the same. In FIPS mode a block by itself is a service that is not approved, and the Go
-// Cryptographic Module says so of all that a goroutine has done: of a TLS handshake, too,
-// that had random bytes from here. It is for that mode only, since it allocates a second cipher.
+// approvedBlock encrypts single blocks by CBC, which is the same where the initialization vector is zero. In FIPS
+// mode a block by itself is no approved service, and the Go Cryptographic Module then calls all that the goroutine
+// does not approved: a TLS handshake, say, that has random bytes from here. It is for that mode only, since it
+// allocates a second cipher.
 type approvedBlock struct {
 	cipher.Block
 	mode resettable

@@ -7,7 +7,7 @@ import "sync/atomic"
 // not a sum of what they say, so that two changes cannot cancel each other.
 //
 // A cloneWatch has no lock that a fork could leave behind: what was last seen is one
-// immutable generation behind a pointer, and who finds it outdated swaps in the next.
+// immutable generation behind a pointer, and whoever finds it outdated swaps in the next.
 type cloneWatch struct {
 	last atomic.Pointer[generation]
 	arms atomic.Uint64 // how often the fork page was armed
@@ -47,16 +47,6 @@ type word struct {
 	clone bool // a change says that the machine was cloned
 }
 
-// number is the clone number by the watched words: a load and a comparison for each.
-// Where no page stands for the process ID it cannot see a fork: see poll.
-func (w *cloneWatch) number() uint64 {
-	g := w.last.Load()
-	if g == nil || !g.holds() {
-		return w.look().number
-	}
-	return g.number
-}
-
 // still reports whether g is the latest generation and no watched word has changed. It
 // may say no without a reason.
 func (w *cloneWatch) still(g *generation) bool { return w.last.Load() == g && g.holds() }
@@ -71,8 +61,8 @@ func (g *generation) holds() bool {
 	return true
 }
 
-// poll is number, and sees a fork on every system that can fork: where no page is
-// trusted to be wiped it asks for the process ID. That is a system call. The fast path
+// poll returns the number, and sees a fork on every system that can fork: where no page
+// is trusted to be wiped it asks for the process ID. That is a system call. The fast path
 // uses still instead: it knows from the cycle counter that there was no time for a fork.
 func (w *cloneWatch) poll() uint64 { return w.current().number }
 
@@ -200,8 +190,8 @@ func (w *cloneWatch) next(g *generation) (next *generation, same bool) {
 	for i, old := range g.words {
 		now := atomic.LoadUint64(old.at)
 		// A wiped page is armed before the next generation is swapped in, with a value that
-		// it never held. So whoever holds an older generation sees the fork, too, and to arm
-		// the page late does not hide a later fork.
+		// it never held. So whoever holds an older generation sees the fork, too, and a page
+		// that is armed late hides no later fork.
 		for old.at == g.page && now == 0 {
 			atomic.CompareAndSwapUint64(g.page, 0, w.arms.Add(1))
 			now = atomic.LoadUint64(g.page)

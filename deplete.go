@@ -1,8 +1,8 @@
 package rand
 
-// Deplete makes every Read of the default generator that starts after it has
-// returned seed its state anew first. It draws no entropy itself and cannot fail.
-// Call it before the process or the machine is cloned: then no clone hands out
+// Deplete drops what the default generator keeps. Every Read that starts after Deplete
+// has returned first seeds its state anew. Deplete draws no entropy itself and cannot
+// fail. Call it before the process or the machine is cloned: then no clone hands out
 // what was kept. It mirrors psa_random_deplete.
 func Deplete() { defaultReader.deplete() }
 

@@ -49,15 +49,15 @@ func (e *epoch) resisting(enabled bool) *epoch {
 	return &next
 }
 
-// wipe clears the chain of a Generator's epoch in whose place there is one of another chain.
-// Its state is locked: nobody else seeds from the chain or makes another of it.
+// wipe clears the chain of a Generator's epoch that was replaced by one with another chain.
+// The state is locked, so nobody else seeds from the chain or derives the next from it.
 func (e *epoch) wipe() {
 	if e.chain != nil {
 		clear(e.chain[:])
 	}
 }
 
-// replaceEpoch swaps in what next makes of the epoch that is there, and returns that one.
+// replaceEpoch swaps in what next makes of the last epoch, and returns the last.
 func replaceEpoch(at *atomic.Pointer[epoch], next func(e *epoch) *epoch) (last *epoch) {
 	for {
 		last = at.Load()

@@ -68,7 +68,7 @@ func ExampleDeplete() {
 
 // For the few keys of a certificate authority every Read is to have entropy of its
 // own, so that whoever learns the state before learns nothing of the key. It costs
-// some microseconds a Read; a generator of one's own spares the rest of the program that.
+// about a microsecond a Read; a Generator spares the rest of the program that.
 func ExampleSetPredictionResistance() {
 	if err := rand.SetPredictionResistance(true); err != nil {
 		fmt.Println(err)

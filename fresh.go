@@ -16,13 +16,12 @@ const (
 	maxBurst   = 1 << 12 // turns, for a counter that stands still
 )
 
-// fresh XORs 16 bytes into salt that are drawn after the last reading of w, so that no
-// clone from before that reading has them. They come from the CPU's random instruction,
+// fresh draws 16 bytes after the last reading of w, so that no clone from before that
+// reading has them, and XORs them into salt. They come from the CPU's random instruction,
 // or else from the operating system, with the counter or the clock absorbed into them.
-// It opens w at that reading; w is closed again if it saw a pause on the way. Where the
-// counter is not used, lim is nil and w stays closed. in is memory for bytes on their way.
-//
-// With ready the operating system is not waited for.
+// fresh opens w at that reading, and closes it again if it sees a pause on the way. Where
+// the counter is not used, lim is nil and w stays closed. in is memory for bytes on their
+// way. ready is that of ask.
 func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bool, in []byte) error {
 	if lim != nil {
 		w.restart(lim)

@@ -7,9 +7,9 @@ import "encoding/binary"
 type Generator struct{ pool pool }
 
 // New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
-// fails with [ErrEntropy] when the source does, and then there is no generator. Where a clone
-// signal comes in the middle it may fail with [ErrCloned]: call it again. Other errors say
-// what of cfg cannot be had.
+// returns [ErrEntropy], and no generator, when the source fails. Where a clone signal comes
+// in the middle it may return [ErrCloned]: call it again. Other errors say what of cfg
+// cannot be had.
 //
 // It mirrors psa_crypto_init for the instance that it makes, and CTR_DRBG
 // Instantiate of SP 800-90A, 10.2.1.3.2.
@@ -46,10 +46,10 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	return g, nil
 }
 
-// Read fills b. It returns len(b) and no error, or 0 and the error of a reseed that was
-// due and failed, [ErrEntropy] or [ErrCloned], or of [Generator.Close]. b is then cleared, and the next Read tries
-// again. If the operating system's generator fails after the first seeding the program
-// crashes, as with crypto/rand.
+// Read fills b. It returns len(b) and no error, or 0 and an error: [ErrEntropy] or
+// [ErrCloned] where a reseed was due and failed, [fs.ErrClosed] after [Generator.Close].
+// Then b is cleared, and the next Read tries again. If the operating system's generator
+// fails after the first seeding the program crashes, as with crypto/rand.
 func (g *Generator) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -72,12 +72,11 @@ func (g *Generator) Uint64() uint64 {
 }
 
 // Close wipes the secrets of the generator and ends it. Reads and Reseeds that start after
-// it has returned fail with an error that is [fs.ErrClosed]. Those that are under way
-// end first: Close waits for them. To close it again is no error. What an Entropy keeps,
-// and an [NVSeed], are left as they are.
+// it has returned fail with an error that is [fs.ErrClosed]. Close waits for those that are
+// under way. To close it again is no error. It does not touch Entropy or an [NVSeed].
 //
-// Nobody has to call it: a generator that is unreachable is wiped after the next
-// collection, too, where [Inspect] says that its secrets lie in pages of their own.
+// Nobody has to call it: where [Inspect] says that secrets lie in pages of their own, an
+// unreachable generator is wiped after the next collection, too.
 func (g *Generator) Close() error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator

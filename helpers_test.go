@@ -42,6 +42,17 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
+// newHost is the real machine, seen anew.
+func newHost() *host { return new(hostParts).host() }
+
+// number is the number by the watched words, without the process ID.
+func (w *cloneWatch) number() uint64 {
+	if g := w.last.Load(); g != nil && g.holds() {
+		return g.number
+	}
+	return w.look().number
+}
+
 // noDetectors is a clone watch that never sees anything.
 func noDetectors() *cloneWatch {
 	return &cloneWatch{

@@ -31,10 +31,8 @@ var (
 	thisParts hostParts
 )
 
-func newHost() *host { return new(hostParts).host() }
-
-// hostParts is a host and what it points to, in one piece: the first Read of a process pays
-// for each page that it is the first to touch.
+// hostParts is a host and what it points to, in one piece: each page that the first Read of
+// a process touches costs time.
 type hostParts struct {
 	seen   host
 	clones cloneWatch
@@ -69,15 +67,15 @@ func (h *host) look(w *window, limit uint64) bool {
 	return w.pass(now, limit)
 }
 
-// recheck looks at what changes rarely, and never without a long pause: after one, and
-// once more a little later.
+// recheck looks at what changes only in a long pause. It is called after one, and once
+// more a little later.
 func (h *host) recheck(long bool) {
 	h.clones.recheck()
 	h.pause.verify(long)
 }
 
-// ask fills b from the operating system. Where ready is true it does not wait until the
-// system's generator is seeded, and clears b instead.
+// ask fills b from the operating system. With ready it does not wait for a generator that
+// is not seeded yet, but clears b instead.
 func (h *host) ask(b []byte, ready bool) error {
 	if !ready || h.ready == nil {
 		return readEntropy(h.system, b)
@@ -88,8 +86,8 @@ func (h *host) ask(b []byte, ready bool) error {
 	return nil
 }
 
-// readEntropy is io.ReadFull that does not wait for ever for a source that
-// returns nothing, and does not believe one that claims more than was asked for.
+// readEntropy is io.ReadFull, but gives up on a source that returns nothing again and
+// again, and refuses one that claims more than was asked for.
 func readEntropy(r io.Reader, b []byte) error {
 	empty := 0
 	for got := 0; got < len(b); {

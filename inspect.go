@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A Protection is one of the ways in which a clone of this process or machine is
-// noticed, as it stands here.
+// A Protection is one row of the report of [Inspect]: a way in which clones are noticed,
+// or kept apart, or secrets are guarded.
 type Protection struct {
 	Name   string // "fork", "pause", "random instruction", "secrets", "standard library", or the name of a clone signal
 	Active bool

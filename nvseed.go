@@ -39,8 +39,8 @@ const nvSeedWait = 10 * time.Second
 //
 // Whoever can put a seed there knows what is drawn from it. So the seed and its
 // folder must belong to root or to the effective user, and nobody else may be
-// able to write in the folder, sticky or not. The same holds for the folders
-// above, which may be sticky, and for symbolic links on the way. A
+// able to write in the folder, sticky or not. The same holds for symbolic links
+// on the way and for the folders above, but a sticky one may be writable. A
 // symbolic link to a seed stays; the file that it leads to is replaced.
 //
 // An NVSeed is safe for concurrent use, in any number of goroutines, processes
@@ -252,9 +252,8 @@ func (s *NVSeed) fail(err error) error {
 
 var nvSeedDraws atomic.Uint64
 
-// takeStamp returns what tells apart draws from one and the same seed, those of
-// copies of the file: a count, and the PID, the cycle counter, the clocks and what
-// the clone signals say.
+// takeStamp returns what tells draws from two copies of one seed apart: a count, the
+// PID, the cycle counter, the clocks and what the clone signals say.
 func (s *NVSeed) takeStamp() []byte {
 	if s.stamp != nil {
 		return s.stamp()

@@ -23,13 +23,13 @@ import (
 //
 // Neither lock is waited for. Both are tried again until the time is over, and the
 // gate is left in between, so that a seed that is stuck does not hold up others.
-// Nobody is next in line, so a process that draws again at once would keep the
-// others out: one that has just drawn naps first, as those do who try.
+// There is no queue: a process that draws again at once would keep the others out.
+// So it naps first when it has just drawn, as the others do between tries.
 
 // lastDraw is when this process last gave a lock back, in nanoseconds since package init.
 var lastDraw atomic.Int64
 
-// A nap is between one and two milliseconds, so that those who try do not keep step.
+// nap takes between one and two milliseconds, so that those who try do not keep step.
 func nap() {
 	napThread(time.Millisecond + time.Duration(time.Now().Nanosecond())%time.Millisecond)
 }

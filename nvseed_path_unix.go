@@ -19,7 +19,7 @@ import (
 // maxLinks is how many symbolic links Linux follows in one path: MAXSYMLINKS of its include/linux/namei.h.
 const maxLinks = 40
 
-// absolute is filepath.Abs, which would take link/.. for the folder that the link is in, as the system does not.
+// absolute is filepath.Abs without its Clean, which takes link/.. for the folder of the link. The system does not.
 func absolute(path string) (string, error) {
 	if filepath.IsAbs(path) {
 		return path, nil
@@ -132,7 +132,7 @@ func checkAccess(file string, info fs.FileInfo) error {
 	return nil
 }
 
-// checkOwner returns why what is info must not be relied on, or nil: it is root's or the effective user's.
+// checkOwner returns why nobody may rely on a file, or nil where it belongs to root or the effective user.
 func checkOwner(info fs.FileInfo) error { return owner.Check(uidOf(info)) }
 
 func uidOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

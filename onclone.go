@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// hookPoll is how often the detectors are looked at while somebody waits for a clone.
+// hookPoll is the time between two looks at the detectors while somebody waits for a clone.
 const hookPoll = 100 * time.Millisecond
 
 // OnClone arranges to call f in a goroutine of its own whenever [Generation] has moved:
 // after a fork or a clone signal, or where the cycle counter was set back. f gets the new
-// number. It is noticed by any Read, by Generation, and by a look each 100 ms, which is
-// only taken while a function is registered. Two calls of f may run at the same time. A
-// pause alone is not noticed, see Generation.
+// number. Any Read notices these, and so do Generation and a look every 100 ms while a
+// function is registered. A pause alone does not call f, see Generation. Two calls of f
+// may run at the same time.
 //
-// It is for what must not live on in a clone: connection pools, tickets, caches, nonces.
-// In a forked child f is called as far as the Go runtime works there, see docs/fork.md.
+// f drops what must not live on in a clone: connection pools, tickets, caches, nonces.
+// In a forked child it is called as far as the Go runtime works there, see docs/fork.md.
 //
-// stop ends the registration. It reports whether it did: false means that it had ended
-// already. It does not wait for calls of f.
+// stop ends the registration, and reports whether there still was one. It does not wait
+// for calls of f.
 func OnClone(f func(generation uint64)) (stop func() bool) { return thisHost.clones.onClone(f) }
 
 // A cloneHook is a function that waits for a clone.

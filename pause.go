@@ -6,8 +6,8 @@ import (
 )
 
 // Nobody can clone a process or a machine without stopping it, reading its registers
-// and starting the copy. That takes time, and the cycle counter shows it. If no more
-// than pauseTime lies between two readings, nothing was cloned between them.
+// and starting the copy. That takes time, and the cycle counter shows it. If less than
+// pauseTime lies between two readings, nothing was cloned between them.
 // docs/pause.md has the argument.
 const (
 	// pauseTime is G of docs/pause.md. The fastest imaginable cloner, a forker that is
@@ -58,7 +58,7 @@ type pauseLimits struct {
 	why  string // why the counter is not usable; "" where it is
 	rate uint64 // ticks per second, rounded down
 	g    uint64 // a difference of g or more is a pause
-	zero uint64 // 1 where a difference of nothing is a pause, too: two readings are never equal
+	zero uint64 // 1 where two equal readings are a pause, too: the counter never showed any
 
 	// stale says that the rate has changed. g is 1 then, so that any difference is a pause:
 	// every Read mixes until the rate is measured again.
@@ -67,7 +67,7 @@ type pauseLimits struct {
 	// allowance is what a mix and each of its steps may take: g, or more on a machine
 	// (an emulator) that cannot draw a salt and encrypt a block in g.
 	allowance atomic.Uint64
-	widened   atomic.Bool // it was measured, and to measure again brings nothing
+	widened   atomic.Bool // it was measured; to measure again would change nothing
 }
 
 // A moment is a reading of the monotonic clock and one of the counter.

@@ -12,12 +12,12 @@ import (
 
 // Prime returns a number of the given bit length that is prime with high
 // probability, from candidates drawn from rand; nil stands for [Reader]. It returns an
-// error if rand.Read does, if bits < 2, in FIPS 140-only mode, and where rand repeats
-// itself, so that no prime comes.
+// error if rand.Read does, if bits < 2, in FIPS 140-only mode, and if rand repeats
+// itself, so that no prime is found.
 //
 // Unlike crypto/rand's since Go 1.26, it honours rand. Like crypto/rand's before, it is
-// not a function of rand: half of the time it reads a byte more from a reader that is not
-// this package's.
+// not a function of rand: half of the time it reads a byte more, unless rand is a
+// [Generator] or the default [Reader].
 func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	if fips140.Enforced() {
 		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")

@@ -1,7 +1,26 @@
-// Package rand is crypto/rand with a generator of its own behind it: an AES-256
-// CTR_DRBG (NIST SP 800-90A Rev. 1) in user space that notices when its state has
-// been cloned, by a fork, a snapshot of the virtual machine or a resumed
-// hibernation image, and never lets two clones emit the same bytes.
+// Package rand has the API of crypto/rand, and behind it an AES-256 CTR_DRBG (NIST
+// SP 800-90A Rev. 1) in user space. The generator notices when its state was cloned: by
+// a fork, a snapshot of the virtual machine, a checkpoint or a resumed hibernation
+// image. It never lets two clones return the same bytes.
+//
+// [Read], [Text], [Int] and [Prime] are used as those of crypto/rand. [Reseed], [Deplete]
+// and [SetPredictionResistance] control the default generator behind [Reader]; [New]
+// makes others. [Generation] and [OnClone] tell of forks and clones, so that a program
+// can drop what it drew before. [Inspect] says what protects this process.
+//
+// What it guarantees: nobody clones without a pause, and the CPU's cycle counter shows
+// it. After a pause of 2 us or more a Read mixes fresh bytes into what it returns. Each
+// Read also looks for forks and clone signals. Where no counter is usable the package is
+// as clone-safe as crypto/rand. Guests on virtual time see no pause: they need a clone
+// signal, or CLONERAND_COUNTER=off in the environment.
+//
+// How it fails: [Read], [Text] and [Source] crash the program, as crypto/rand does. Reads
+// of [Reader] and of a [Generator] return no bytes and [ErrEntropy], or [ErrCloned] where
+// a seed file was cloned. If the operating system's generator fails after the first
+// seeding, they crash the program, too.
+//
+// The standard library does not draw from here by itself: docs/whole.md and
+// docs/replace.md say how it can. README.md has all limits, docs/pause.md the argument.
 package rand
 
 import (
@@ -18,7 +37,7 @@ func Read(b []byte) (n int, err error) {
 }
 
 // readReplaced is Read where Reader was replaced. The default generator does not let
-// b escape; of another Reader nobody knows.
+// b escape, but another Reader may: it gets other memory.
 func readReplaced(b []byte) (n int, err error) {
 	bb := make([]byte, len(b))
 	if _, err = io.ReadFull(Reader, bb); err != nil {

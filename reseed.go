@@ -3,12 +3,12 @@ package rand
 // Reseed draws fresh entropy and mixes it, and perso, into the default generator
 // behind [Reader]. Every Read of any goroutine that starts after Reseed has
 // returned uses a state that was seeded afterwards, with perso in it. perso may be
-// nil or have any length; it need not be secret. No personalization is lost:
-// those of earlier calls stay in.
+// nil or have any length; it need not be secret. The personalizations of earlier
+// calls stay in.
 //
 // An error wraps [ErrEntropy]. The generator is then depleted: nothing that was
-// kept leaves it, and the next Read seeds it anew, with perso. In this Reseed is
-// stricter than the function that it mirrors, psa_random_reseed.
+// kept leaves it, and the next Read seeds it anew, with perso. That is stricter
+// than psa_random_reseed, which Reseed mirrors.
 func Reseed(perso []byte) error { return defaultReader.reseed(perso) }
 
 // reseed draws once for all shards; each seeds itself before its next use, from
@@ -30,20 +30,19 @@ const minUnique = 16
 // personalizations so far as additional input. perso may be nil or have any
 // length.
 //
-// An error wraps [ErrEntropy]. The generator emits nothing until a seeding succeeds,
-// and every Read tries one. In this Reseed is stricter than the function that it
-// mirrors, psa_random_reseed.
+// An error wraps [ErrEntropy]. The generator then returns nothing until a seeding
+// succeeds, and every Read tries one. That is stricter than psa_random_reseed, which
+// Reseed mirrors.
 //
 // After a clone signal, a generator whose only source is an NV seed needs a perso
 // of 16 bytes or more that no other clone has. With less Reseed returns
-// [ErrCloned]. A signal that comes after the call has begun needs another Reseed. After
-// [Generator.Close] it fails, too.
+// [ErrCloned]. A signal that comes after the call has begun needs another Reseed.
 func (g *Generator) Reseed(perso []byte) error {
 	sh := g.pool.shards.Load()
 	if sh == nil {
 		return errNoGenerator
 	}
-	clones := sh.clones.current().clones // of one that is made from here on, perso is not known to be its own
+	clones := sh.clones.current().clones // a clone that is made later may have the same perso
 	s := g.pool.acquire(0)
 	defer s.release()
 	replaceEpoch(&g.pool.epoch, func(e *epoch) *epoch { return e.chainOn(perso) }).wipe()

@@ -3,7 +3,7 @@ package rand
 import "time"
 
 // maxExtra is room for the additional input of a seeding: salt, chain, eventInput with
-// every signal page, and cpuInput. More than that panics, and a test counts it.
+// every signal page, and cpuInput. More is a panic; a test counts what there can be.
 const maxExtra = 512
 
 // seed seeds the state in epoch e and under the generation that is read here, before
@@ -92,8 +92,8 @@ func (s *state) freshen() error {
 	return nil
 }
 
-// mixFresh returns 16 fresh bytes to go into the state. It is called after all that takes
-// long: what follows until the next look takes less than G. It returns nil where the
+// mixFresh returns 16 fresh bytes to go into the state. It is called when all slow work
+// is done: what follows until the next look takes less than G. It returns nil where the
 // window is open: no pause has passed, and the state is this instance's alone already.
 func (s *state) mixFresh() (late []byte, err error) {
 	if s.conf.deterministic {

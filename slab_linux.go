@@ -19,10 +19,10 @@ const (
 // (MADV_WIPEONFORK, Linux 4.14), leaves out of core dumps, and does not swap where
 // RLIMIT_MEMLOCK allows that. It lies outside of Go's heap, and is never unmapped.
 //
-// It hides secrets. A Read that a fork cuts in two makes its bytes of zeros in the child.
-// It is the generation, read after they were made, that discards them.
+// It hides secrets and does not show forks: a Read that a fork cuts in two makes its bytes
+// of zeros in the child. The generation, read after they were made, discards them.
 //
-// There is no lock that a fork could leave behind held.
+// There is no lock that a fork could leave held.
 var slab struct {
 	chunks [slabMax]atomic.Pointer[chunk]
 	why    atomic.Pointer[string] // why the last secrets that went to ordinary memory did
@@ -39,9 +39,9 @@ type chunk struct {
 	lockWhy atomic.Pointer[string] // why it is not locked
 }
 
-// takeSecrets returns memory for a state, all zeros. Where that is mapped somebody has to
-// call giveSecrets when nobody uses it any more. It is ordinary memory where no page
-// shows a fork: then the wipe would come unseen.
+// takeSecrets returns memory for a state, all zeros. If it is mapped, it goes back by
+// giveSecrets when nobody uses it any more. It is ordinary memory where no page shows a
+// fork: a wipe would come unseen there.
 func takeSecrets(g *generation, forks uint64) (s *secrets, mapped bool) {
 	if !protect.slab {
 		return new(secrets), false

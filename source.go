@@ -6,8 +6,8 @@ import "encoding/binary"
 //
 //	r := mathrand.New(rand.Source{})
 //
-// gives IntN, Perm, Shuffle and the like on it. Its zero value is ready for use, also by
-// many goroutines.
+// gives IntN, Perm, Shuffle and the like on it. Its zero value is ready for use, and safe
+// for concurrent use.
 type Source struct{}
 
 // Uint64 returns a uniform 64-bit value. It crashes the program where [Read] would.

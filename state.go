@@ -19,8 +19,8 @@ type secrets struct {
 	in   [entropyLen]byte // entropy on its way into the state
 	late [blockLen]byte   // the same, of mixFresh
 
-	// whole is set when a seeding begins. Where the kernel wipes this memory it goes, too.
-	// So even a fork that no detector sees does not make a generator of zeros.
+	// whole is set when a seeding begins. In a child whose memory the kernel has wiped it is
+	// false. So even a fork that no detector sees does not make a generator of zeros.
 	whole bool
 }
 
@@ -59,13 +59,13 @@ type state struct {
 	followUp   followUp
 
 	// Memory that is given back when the state is unreachable. So whoever uses secrets
-	// keeps the state alive until then: each use ends with unlock, or with KeepAlive.
+	// keeps the state alive meanwhile: each use ends with unlock, or with KeepAlive.
 	*secrets
 	loan *loan // nil where it is ordinary memory
 }
 
-// A loan is memory of takeSecrets, to be given back once: a slot that is given back twice
-// may be somebody else's by then.
+// A loan is memory of takeSecrets, to be given back once: the second time the slot may
+// be somebody else's.
 type loan struct {
 	memory *secrets
 	ended  atomic.Bool
@@ -118,7 +118,7 @@ func (s *state) wipe() {
 }
 
 // close wipes the state of a Generator that has ended, and gives its memory back before it is
-// unreachable. Who still asks it finds ordinary memory in which nothing is ever kept.
+// unreachable. Whoever still asks it finds ordinary memory in which nothing is ever kept.
 func (s *state) close() {
 	s.wipe()
 	if s.loan != nil && !s.loan.ended.Load() {
@@ -129,7 +129,7 @@ func (s *state) close() {
 }
 
 // leave wipes a state from before a fork and gives its memory back. The state stays locked:
-// who still finds it takes another.
+// whoever still finds it takes another.
 func (s *state) leave() {
 	s.wipe()
 	s.loan.end()

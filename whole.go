@@ -17,15 +17,15 @@ var (
 	// stdHook is what every random byte of package crypto comes from, once it is stored.
 	stdHook atomic.Pointer[func(b []byte)]
 
-	// stdSystem is what the bytes came from before: the operating system. The linker
+	// stdSystem draws from the operating system, as Read did before the patch. The linker
 	// sets it, so it is there before any package is initialised. It does not return when it fails.
 	stdSystem func(b []byte)
 )
 
-// systemReader is where seeding draws from the operating system: it must not come
-// back to us, neither by crypto/rand's Reader, if somebody puts ours in its
-// place, nor by the hook. So the initialiser of a variable takes it, and the hook is
-// stored later, by init.
+// systemReader is where seeding draws from the operating system. It must not come
+// back to us, neither through the hook nor through crypto/rand's Reader, if somebody
+// puts ours in its place. So it is taken when variables are initialised, and the hook
+// is stored later, by init.
 var systemReader = newSystemReader(stdSystem)
 
 func newSystemReader(std func(b []byte)) io.Reader {
@@ -43,7 +43,7 @@ func (f systemFunc) Read(b []byte) (n int, err error) {
 	return len(b), nil
 }
 
-// init stores the hook. It is the last that is done to initialise the package: goroutines of
+// init stores the hook. This is the last step of initialising the package: goroutines of
 // packages that were initialised before may draw at the same time.
 func init() {
 	if stdSystem != nil {

@@ -14,8 +14,8 @@ var protect = struct{ slab, wipe bool }{true, true}
 // expanded keys of past requests would lie on the heap until that memory is used for something
 // else, and whoever reads them computes past output.
 //
-// It clears what c points to, by itself or in its one field, as the streams of package cipher
-// hold an *aes.CTR, where that is a struct without pointers. All types are those of the running
+// It clears the struct that c points to, or that its only field does: a stream of package
+// cipher holds an *aes.CTR. The struct must be without pointers, by the types of the running
 // program. It leaves any other layout as it is (GOEXPERIMENT=boringcrypto and s390x have
 // pointers in it) and reports false.
 //
@@ -70,7 +70,7 @@ func cipherSize(c any, data unsafe.Pointer) uintptr {
 	return 0
 }
 
-// isPlain reports whether there are numbers alone in the type of v.
+// isPlain reports whether the type of v holds nothing but numbers.
 func isPlain(v reflect.Value) bool {
 	switch k := v.Kind(); k {
 	case reflect.Struct:
