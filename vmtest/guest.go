@@ -59,8 +59,8 @@ func (v *vm) line(ctx context.Context, word string) (string, error) {
 	}
 }
 
-// say writes a line on the guest's console and waits until the guest's terminal has echoed it: what a
-// client leaves behind when it goes is lost. It does not stay: a client that does not read makes the
+// say writes a line on the guest's console and waits until the guest's terminal has echoed it, since what is
+// under way when a client closes is lost. It does not stay connected: a client that does not read makes the
 // port drop what the guest prints.
 func (v *vm) say(ctx context.Context, line string) error {
 	conn, err := net.Dial("unix", filepath.Join(v.dir, "console.sock"))

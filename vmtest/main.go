@@ -4,16 +4,16 @@
 //
 //	go run ./vmtest [-accel auto|kvm|tcg] [-case name,...] [-full] [-j n]
 //
-// QEMU emulates the machines in software (tcg), so it runs anywhere, or where this machine can, runs them on
-// its CPU (kvm). With auto it tries KVM by one boot, and each row names what ran.
+// QEMU emulates the machines in software (tcg), which works anywhere, or runs them on this machine's CPU (kvm), where
+// that works. With auto it tries KVM by one boot, and each row names what ran.
 //
-// It prints a table and fails unless each generator shows what it must: package rand not one equal
-// block; plain AES-CTR, and package rand with its detectors switched off, repeat, or the clones
-// would be none. crypto/rand stands beside them for comparison.
+// It prints a table, and fails unless each generator shows what it must. Package rand must not have one equal
+// block. Plain AES-CTR, and package rand with its detectors switched off, must repeat: that shows that
+// these are clones. crypto/rand stands beside them for comparison.
 //
 // Three kinds of guests have only what users have. "keys" makes keys as TLS does, with a patched standard library, or
-// as control without. "guard" reads crypto/rand beside clonerand guard, which must not repeat from the guard's first
-// tick on. In "probe" the command clonerand probe is used as its help says.
+// as control without. "guard" reads crypto/rand beside clonerand guard; from the guard's first tick on it must not
+// repeat. "probe" uses the command clonerand probe as its help says.
 //
 // setup.sh fetches QEMU and kernels on Debian. Where they cannot be had nothing is tested, and
 // the program says so; with CI=true in the environment that is a failure.

@@ -24,8 +24,8 @@ type command struct {
 	start func(flags *flag.FlagSet) action
 }
 
-// An action does the work of a command. It may leave an error of a write to stdout alone: run sees it. Its error
-// is printed and makes the exit status 1, misused makes it 2, and an *exitStatus any other.
+// An action does the work of a command. It need not check writes to stdout: run does. Its error is printed and makes
+// the exit status 1, misused makes it 2, and an *exitStatus any other.
 type action func(args []string, stdout, stderr io.Writer) error
 
 // exitStatus is an error with an exit status of its own. Without err nothing is printed.

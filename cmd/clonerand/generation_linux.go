@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initGeneration makes a generation file, and reports whether it did. One that is there and that processes would use is
-// left alone, since they may have mapped it already. One that has no byte but zeros yet, as a full disk leaves
-// it, is completed in its place.
+// initGeneration makes a generation file, and reports whether it did. It leaves one alone that processes would use, since
+// they may have mapped it already. It completes one in its place that is unfinished and holds only zeros, as a full disk
+// leaves it.
 func initGeneration(path string) (created bool, err error) {
 	if err := makeFolders(filepath.Dir(path)); err != nil {
 		return false, withMend(err)
@@ -90,8 +90,8 @@ func createWhole(path string) error {
 
 // writeFirst writes the first content, and sees it onto the disk.
 //
-// The counter starts at a random number: a process that is checkpointed on one machine, or before a reboot, and
-// restored where the file is another one must not find the number that it knows.
+// The counter starts at a random number. A process may be checkpointed and then restored on another machine, or after
+// a reboot, where the file is another one. It must not find the number that it knows.
 func writeFirst(f *os.File) error {
 	var content [generationSize]byte
 	rand.Read(content[:])
@@ -101,8 +101,7 @@ func writeFirst(f *os.File) error {
 	return f.Sync()
 }
 
-// complete gives an unfinished file its first content. Bytes that somebody put there are not lost to a name that was
-// mistyped.
+// complete gives an unfinished file its first content. It overwrites nothing but zeros: the name may be mistyped.
 func complete(path string) error {
 	f, err := openUnchecked(path, os.O_RDWR)
 	if err != nil {
@@ -211,9 +210,9 @@ func readGeneration(path string) (generation uint64, id [identitySize]byte, err 
 
 // bumpGeneration writes the identity, then counts the generation up, and returns it.
 //
-// A reader that finds a new counter reads the identity after it, so it gets all of the new one, or parts of one that is
-// still newer, whose counter is yet to come and makes it read again. Two bumps at once both count, since the counter is
-// added to in one step. The lock keeps their identities from being mixed.
+// A reader that finds a new counter reads the identity after it. So it gets all of the new one, or parts of a still newer
+// one; the counter of that is yet to come, and makes it read again. Two bumps at once both count, since adding to the
+// counter is one step. The lock keeps their identities from being mixed.
 func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err error) {
 	f, err := openGeneration(path, os.O_RDWR)
 	if err != nil {

@@ -85,8 +85,8 @@ func findGo() (*goTool, error) {
 	return &goTool{path, os.Environ()}, nil
 }
 
-// use makes it that of a patched tree. The environment outranks go.env and what
-// go env -w has set, and it keeps the go command from going on to another toolchain.
+// use makes it the go command of a patched tree. The environment outranks go.env and what
+// go env -w has set, and keeps the go command from switching to another toolchain.
 func (g *goTool) use(tree string) {
 	g.path = filepath.Join(tree, "bin", "go"+executableSuffix)
 	// None is named twice: of two a new program takes the first.

@@ -50,7 +50,7 @@ var goFlagTakesValue = map[string]bool{
 	"toolexec": true, "o": true, "exec": true, "debug-actiongraph": true, "debug-runtime-trace": true, "debug-trace": true,
 }
 
-// Those which decide of what packages a program consists.
+// The flags that decide which packages a program consists of.
 var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modfile", "msan", "overlay", "race", "tags"}
 
 // plan takes the arguments apart.
@@ -180,8 +180,8 @@ func (b *goBuild) settings() (*goSettings, error) {
 	return there, nil
 }
 
-// download brings the module of PACKAGE@VERSION, and puts the version that it stands
-// for in the arguments, so that what is checked is what is built.
+// download fetches the module of PACKAGE@VERSION, and puts the exact version in the arguments,
+// so that what is checked is what is built.
 func (b *goBuild) download() error {
 	tmp, err := os.MkdirTemp("", "clonerand")
 	if err != nil {
@@ -240,8 +240,7 @@ type listedPackage struct {
 	GoFiles, Deps         []string
 }
 
-// check refuses what would not draw from the package, though it was asked to: before
-// anything is built.
+// check refuses a build that would not draw from the package, before anything is built.
 func (b *goBuild) check(env *goSettings, tree string) error {
 	now, err := b.tool.settings("", nil, b.chdir()...)
 	if err != nil {
@@ -386,8 +385,8 @@ func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 	}
 }
 
-// checkOverlay refuses an -overlay that undoes the patch, or one for the files of the GOROOT
-// that the patched tree stands for, of which the go command would silently see nothing.
+// checkOverlay refuses an -overlay that undoes the patch. It also refuses one for files of the
+// GOROOT that the patched tree stands for, which the go command would silently ignore.
 func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 	name := b.flag(env, "overlay")
 	if name == "" {

@@ -23,7 +23,7 @@ the capability CAP_SYS_ADMIN and Linux 5.19, or a stable release with the same r
 It tells systemd when the first tick is done, writes one line then and one whenever the kernel begins or ceases to
 refuse, and ends on SIGTERM and SIGINT with status 0.
 
-What it cannot do: what is drawn between a restore and the first tick after it repeats; and programs that keep a
+What it cannot do: what is drawn between a restore and the first tick after it may repeat; and programs that keep a
 generator of their own (OpenSSL's, say) draw from that.
 
 -once does it once and ends: for hooks. The status is 1 where the kernel did not reseed.

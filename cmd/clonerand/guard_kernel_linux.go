@@ -23,10 +23,10 @@ type poolInfo struct {
 
 // A kernel is the kernel's random generator, as an administrator may handle it.
 //
-// What drivers/char/random.c does with RNDRESEEDCRNG: nothing before Linux 4.17, which brought it (EINVAL). Until 5.11
-// it took the new key from the old one (mended in 5.12 and in stable releases: commit 11a0b5e0ec8c), and until 5.18
-// from the pool, but only where enough was credited to that, which a reseed used up. Since 5.19 it always does
-// (commit e85c0fc1d94c, in 5.10.119 and the stable releases of the same days, too).
+// What drivers/char/random.c does with RNDRESEEDCRNG: before Linux 4.17 it is EINVAL. Until 5.11 the new key came from
+// the old one (mended in 5.12 and in stable releases: commit 11a0b5e0ec8c). Until 5.18 it came from the pool, but only
+// if enough was credited to the pool; a reseed used that up. Since 5.19 it always comes from the pool (commit
+// e85c0fc1d94c, in 5.10.119 and the stable releases of the same days, too).
 type kernel struct {
 	device  int
 	counter func() uint64
@@ -91,8 +91,8 @@ func (k *kernel) once(id []byte) error {
 }
 
 // reseed gives the kernel 32 fresh bytes, and the identity of this clone where that is known, and makes it reseed from
-// them. Where a pause shows that the machine may have been cloned in between, two clones may have the same bytes, and
-// it does all again; a machine that is busy pauses, too, so not for ever.
+// them. If a pause fell in between, two clones may have given the same bytes: then it does all again, eight times at
+// most, since a busy machine pauses, too.
 //
 // It returns the counter at the end of the try that counts. A clone that is made later finds a counter beyond that.
 func (k *kernel) reseed(id []byte) (end uint64, err error) {
@@ -148,9 +148,9 @@ func (k *kernel) ioctl(request uintptr, argument unsafe.Pointer) syscall.Errno {
 
 const randomFolder = "/proc/sys/kernel/random"
 
-// takesUncredited is errUncredited where the reseed that was made just now may have been none. A kernel that does without
-// credit has a full pool for ever once that is initialized; the others have less after they have used it, and less
-// before they have it. It looks at what the kernel does, since vendors mend old versions.
+// takesUncredited returns errUncredited where the last reseed may have done nothing. A kernel that needs no credit shows
+// a full pool for ever once that is initialized. Others show less: before they have credit, and after a reseed has used
+// it. The version does not tell, since vendors mend old ones.
 func takesUncredited(dir string) error {
 	size, err1 := os.ReadFile(filepath.Join(dir, "poolsize"))
 	credited, err2 := os.ReadFile(filepath.Join(dir, "entropy_avail"))

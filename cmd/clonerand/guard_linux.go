@@ -39,8 +39,8 @@ func guardOnce(id []byte, stdout io.Writer) error {
 
 // guard makes the kernel reseed until ctx ends. It calls ticked after each tick.
 func guard(ctx context.Context, every time.Duration, ticked func(n uint64, counter string, end uint64), logf func(string, ...any)) error {
-	// All of it is one goroutine, which a timer of the kernel wakes through the poller. With one P nobody looks
-	// for work to steal, and without Go timers and with raw system calls the runtime's monitor thread sleeps.
+	// This is one goroutine, which a timer of the kernel wakes through the poller. With one P nobody looks for
+	// work to steal. Without Go timers, and with raw system calls, the runtime's monitor thread sleeps.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	k, err := openKernel()
 	if err != nil {
@@ -164,8 +164,8 @@ func newKernelTimer(period time.Duration) (*kernelTimer, error) {
 }
 
 // each calls f with how often the timer has expired, whenever it has, until f fails or the timer is closed. Expirations
-// that come while f runs make one call. It is one read of the descriptor, which never succeeds: so there is one system
-// call for an expiration, and the poller keeps what comes meanwhile.
+// that come while f runs make one call. To the poller it is one read of the descriptor that never succeeds. So an
+// expiration costs one system call, and the poller keeps what comes meanwhile.
 func (t *kernelTimer) each(f func(expirations uint64) error) (err error) {
 	closed := t.conn.Read(func(fd uintptr) bool {
 		var expirations uint64

@@ -183,7 +183,7 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 			if wait == 0 || inTime(now-longest, p.Rate) < wait {
 				continue
 			}
-			// This may be the restore, before the read that shows its pause has ended.
+			// This may be the restore, and the read that shows its pause may not have ended yet.
 			if reads == 0 {
 				reads = count + 2
 			}
@@ -196,8 +196,7 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 	}
 }
 
-// probeTick is how often the probe looks at the clone signals. It looks seldom, since looking at them is what Read is to
-// do by itself.
+// probeTick is the time between two looks at the clone signals. The probe looks seldom: Read is to look by itself.
 const probeTick = 100 * time.Millisecond
 
 // watchSignals returns a function that returns what has changed since it was called last.

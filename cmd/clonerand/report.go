@@ -18,7 +18,7 @@ where nothing was compared, because the forked child did not answer.
 clonerand help COMMAND says more about one of them.
 `
 
-// startReport starts what the command does without a name: it prints what protects this process here, then forks it
+// startReport is for clonerand without the name of a command: it prints what protects this process here, then forks it
 // for real and compares what parent and child read.
 func startReport(*flag.FlagSet) action {
 	return func(_ []string, stdout, _ io.Writer) error {
@@ -35,7 +35,7 @@ func startReport(*flag.FlagSet) action {
 // alone takes seconds.
 const childTime = 30 * time.Second
 
-// errChildHangs is no word about what the child read: it is neither equal nor different.
+// errChildHangs says nothing about what the child read.
 var errChildHangs = errors.New("the forked child did not answer in time")
 
 // reportFork says what came of the fork.

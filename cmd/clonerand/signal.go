@@ -29,8 +29,8 @@ var signalCommand = &command{
 	short: "the clone signals, and the generation file for resume hooks",
 	long: signalFile + `
 Every process that uses the package and has found the file reseeds at its next Read after a bump. A process looks
-for it once, at its first Read; so run init early after the boot, and never delete or replace the file: who has mapped
-it would not see the new one.
+for it once, at its first Read; so run init early after the boot, and never delete or replace the file: processes that
+have mapped it would not see the new one.
 `,
 	sub: []*command{
 		{
@@ -48,8 +48,8 @@ it in a resume hook, before anything that needs random bytes.
 
 Without -id the identity is fresh random bytes. That is not enough where the clone's kernel may still have the random
 state of its siblings (no VMGenID device, and no random instruction in the CPU): they may then draw the same
-identity. There pass with -id or -id-file what only this clone has, as the host told it: say the UUID of the
-virtual machine and the time of the restore. Siblings that share one template share its /etc/machine-id. Everybody can
+identity. There pass with -id or -id-file what only this clone has, as the host told it: the UUID of the virtual
+machine and the time of the restore, for instance. Siblings that share one template share its /etc/machine-id. Everybody can
 read the file: the identity is no secret. One of more than 56 bytes is hashed with SHA-512 and cut to 56.
 
 ` + signalFile,

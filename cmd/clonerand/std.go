@@ -54,7 +54,7 @@ func checkPrograms(args []string, stdout, _ io.Writer) error {
 }
 
 // packageMarker is a function that is in a program with the package, and in no other. The name is in
-// two parts, so that it is not in this command for being named here.
+// two parts, so that naming it here does not put it into this command.
 var packageMarker = [2]string{packagePath, "readForStd"}
 
 // hasFunction looks for the name of a function in the runtime's table, where each ends with a zero byte.

@@ -27,9 +27,9 @@ const (
 	renamed = "readSystem" // what its Read is called then
 )
 
-// Marker is the package and the name of a function that a program with a patched
-// standard library has, and no other. The two are kept apart, so that nobody who
-// names them looks patched.
+// Marker is the package and the name of a function that only a program with a patched
+// standard library has. The two are kept apart, so that a program that names them
+// does not look patched.
 var Marker = [2]string{"crypto/internal/sysrand", renamed}
 
 //go:embed sysrand.txt

@@ -154,9 +154,9 @@ func beganAfter(place uint64, logs []*LogImage) uint64 {
 	return place + 1
 }
 
-// from returns the first read that counts. Of the first generator that is the one which was under way, in part, where
-// it is known how much of it was there before. Otherwise it is the first whole one: what makes keys may have drawn
-// all that it needs before.
+// from returns the first read that counts. For the first generator it is the one that was under way, if c.Before shows
+// how much of it was there before. Otherwise it is the first whole one: a read that makes a key may have drawn all that
+// it needs before.
 func (c Comparison) from(log int, place, whole uint64) (from uint64, old *LogImage, err error) {
 	if c.Before == nil {
 		return whole, nil, nil

@@ -13,8 +13,8 @@ import (
 // ErrUnfinished says that a file has not all of its bytes yet. Nobody has it mapped.
 var ErrUnfinished = errors.New("is unfinished; run clonerand signal init")
 
-// Open opens a file without what opening may do: it does not block (O_NONBLOCK: a FIFO, a tape) and follows no
-// symbolic link in the last place. Flags are added to these. The caller calls [Check].
+// Open opens a file without side effects: it does not block (a FIFO, a tape) and does not follow a symbolic link in
+// the last place. flags say how to open. The caller calls [Check].
 func Open(path string, flags int) (fd int, err error) {
 	flags |= unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NOCTTY
 	for range 8 { // a signal handler can interrupt it, but not for ever
@@ -63,8 +63,8 @@ func checkRegular(st *unix.Stat_t) error {
 }
 
 // Map maps the first page of an open file that [Check] has accepted, shared and read-only, and returns its first words.
-// What remains is that root, or the user himself, shrinks the file while it is mapped, and a file system that
-// fails to read a page back that it has evicted (a network, a broken disk): keep the file on a tmpfs such as /run.
+// Two dangers remain: root or the user himself shrinks the file while it is mapped, or its file system fails to read
+// back a page that was evicted (a network, a broken disk). So keep the file on a tmpfs such as /run.
 func Map(fd int, words int) ([]uint64, error) {
 	page := os.Getpagesize() // the drivers of the devices accept one page and no other length
 	p, err := unix.MmapPtr(fd, 0, nil, uintptr(page), unix.PROT_READ, unix.MAP_SHARED)

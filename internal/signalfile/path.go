@@ -1,5 +1,5 @@
-// Package signalfile has the rules for the files in which a machine is told that it was cloned. The package that
-// reads them and the command that writes them share it, so that the one makes no file that the other refuses.
+// Package signalfile has the rules for the files that tell a machine that it was cloned. The package that reads them
+// and the command that writes them share it, so that the command makes no file that the package refuses.
 package signalfile
 
 import (
