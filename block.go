@@ -30,9 +30,8 @@ func expandAES(key []byte) cipher.Block {
 }
 
 // approvedBlock encrypts single blocks by CBC, which is the same where the initialization vector is zero. In FIPS
-// mode a block by itself is no approved service, and the Go Cryptographic Module then calls all that the goroutine
-// does not approved: a TLS handshake, say, that has random bytes from here. It is for that mode only, since it
-// allocates a second cipher.
+// mode a block by itself is no approved service, and whatever the goroutine does with it is then not approved either,
+// such as a TLS handshake with random bytes from here. It is for that mode only, since it allocates a second cipher.
 type approvedBlock struct {
 	cipher.Block
 	mode resettable

@@ -91,7 +91,7 @@ func (w *cloneWatch) forks() uint64 {
 	return 0
 }
 
-// bump moves the number for a reason that no detector knows, and that need not be a clone.
+// bump moves the number for a reason that no detector knows. It need not be a clone.
 func (w *cloneWatch) bump() {
 	g := w.look()
 	next := *g

@@ -54,7 +54,7 @@ type Config struct {
 // defaultReseedInterval is MBEDTLS_CTR_DRBG_RESEED_INTERVAL of Mbed TLS.
 const defaultReseedInterval = 10_000
 
-// config is a Config that was checked, and the machine that it is for.
+// config is a checked Config and the machine that it is for.
 type config struct {
 	host          *host
 	entropy       io.Reader // nil: the system source

@@ -90,7 +90,7 @@ func CreateNVSeed(path string) error {
 	return s.fail(s.replace(p, first[:], nil))
 }
 
-// OpenNVSeed checks that path is a seed that can be used, and returns it. It tries
+// OpenNVSeed checks that path is a usable seed, and returns it. It tries
 // all steps of a draw but the last: it takes the lock, writes FILE.next and
 // removes it, and leaves the seed as it is. Relative paths are made absolute, so
 // that a later chdir does not matter.

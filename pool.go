@@ -144,8 +144,8 @@ func (p *pool) readFrom(s *state, b []byte, now uint64, must bool) (n int, err e
 }
 
 // acquire returns a state with its lock held: the home shard if it is free, or else the
-// next that is. It waits for goroutines of this process, and never for those that a fork
-// has left behind in the parent.
+// next that is. It waits for goroutines of this process, and never for those of the
+// parent before a fork.
 func (p *pool) acquire(home uint64) *state {
 	for try := 0; ; try++ {
 		sh := p.current()

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// A signal is memory that changes when somebody who knows says that this machine was cloned.
+// A signal is memory that changes when a hypervisor or a hook says that this machine was cloned.
 type signal struct {
 	name   string   // as the report prints it, e.g. "vmclock"
 	memory []uint64 // the mapping (first bytes of it), read with atomic loads only, never unmapped; mixed into the reseed after an event. nil when not used

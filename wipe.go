@@ -38,8 +38,8 @@ func wipeCipher(c any) bool {
 			cipherTypes[i].CompareAndSwap(nil, t)
 		}
 		if t.of == is.of {
-			// The pointer is to a value of that size in which there are no pointers, so that plain
-			// stores are enough for the collector.
+			// The pointer is to a value of that size without pointers, so plain stores are enough for
+			// the collector.
 			clear(unsafe.Slice((*byte)(is.data), t.size))
 			return t.size > 0
 		}

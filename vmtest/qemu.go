@@ -85,7 +85,7 @@ func (m machine) start(ctx context.Context, dir, initramfs, snapshot string) (*v
 	}
 	go func() { v.cmd.Wait(); close(v.gone) }()
 
-	// A process that ends early is told by its own words, not by a socket that never comes.
+	// Of a process that ends early its own words are reported, not that its socket never came.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {

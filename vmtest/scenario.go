@@ -229,8 +229,8 @@ func (m machine) with(v variant) machine {
 	return m
 }
 
-// guarded compares by the first tick of the guard that ended after the restore. One that was under way in the snapshot is
-// made again by the guard, which sees the pause.
+// guarded compares from the guard's first tick that ended after the restore. The guard sees the pause, and makes a tick
+// again that was under way in the snapshot.
 func guarded(clones []*probe.Image) (probe.Comparison, error) {
 	c := probe.Comparison{}
 	ticks := len(clones[0].Logs) - 1

@@ -81,7 +81,7 @@ func (k *kernel) measure(id []byte) error {
 	return err
 }
 
-// once is one tick without a daemon. It measures first, so that a clone that is made in its tick is seen, too.
+// once is one tick without a daemon. It measures first, so that a clone made in its tick is seen, too.
 func (k *kernel) once(id []byte) error {
 	if err := k.measure(id); err != nil {
 		return err

@@ -154,7 +154,7 @@ func signalRows() (rows []rand.Protection) {
 	return rows
 }
 
-// generationFile is the file that the arguments, the environment or else the default name: one that processes would use.
+// generationFile returns the file that the arguments name, or else the environment, or else the default.
 func generationFile(args []string) (string, error) {
 	if len(args) == 0 {
 		path, err := signalfile.Path(os.Getenv("CLONERAND_GENERATION"))

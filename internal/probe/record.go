@@ -188,8 +188,8 @@ func (l *Log) Count() uint64 {
 // LongestGap returns the longest gap between two records so far, and the counter at its end. Any goroutine may ask.
 func (l *Log) LongestGap() (end, gap uint64) { return l.ended.Load(), l.longest.Load() }
 
-// next begins the chunk that is least worth keeping. A gap keeps the chunk that it ended in, the one before, whose last
-// record was the last before the gap, and After chunks that follow.
+// next goes on in the chunk that is least worth keeping. A gap keeps the chunk that it ended in, the one before, since
+// its last record may be the last before the gap, and After chunks that follow.
 func (l *Log) next() {
 	turn := l.worth[l.now].turn
 	l.recent[turn%uint64(len(l.recent))] = l.gap
@@ -204,8 +204,8 @@ func (l *Log) next() {
 	store(c, chunkFirst, l.count+1)
 }
 
-// least returns a chunk that is empty, or else one that belongs to the shortest gap, and of these the oldest; but
-// not the last, since a gap may follow.
+// least returns an empty chunk, or else the oldest of those with the shortest gap, but never the last one: a gap may
+// follow it.
 func (l *Log) least() int {
 	if free := int(l.worth[l.now].turn) + 1; free < l.spec.Chunks {
 		return free
