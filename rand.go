@@ -6,7 +6,8 @@
 // [Read], [Text], [Int] and [Prime] are used as those of crypto/rand. [Reseed], [Deplete]
 // and [SetPredictionResistance] control the default generator behind [Reader]; [New]
 // makes others. [Generation] and [OnClone] tell of forks and clones, so that a program
-// can drop what it drew before. [Inspect] says what protects this process.
+// can drop what it drew before. [Inspect] says what protects this process. All of these
+// may be called from any goroutine.
 //
 // What it guarantees: nobody clones without a pause, and the CPU's cycle counter shows
 // it. After a pause of 2 us or more a Read mixes fresh bytes into what it returns. Each
