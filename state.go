@@ -1,28 +1,11 @@
 package rand
 
-import (
-	"runtime"
-	"sync/atomic"
-)
+import "runtime"
 
 const (
 	maxShort = 2 * blockLen // a Read of up to this, a key or a UUID, takes no defer
-	maxSmall = 1024         // a longer Read has requests of its own
 	maxTries = 8            // of anything, before operating-system bytes go over what is returned
 )
-
-// secrets is all of a generator that must stay unknown: one value of fixed size without
-// pointers.
-type secrets struct {
-	drbg ctrDRBG
-	kept kept
-	in   [entropyLen]byte // entropy on its way into the state
-	late [blockLen]byte   // the same, of mixFresh
-
-	// whole is set when a seeding begins. In a child whose memory the kernel has wiped it is
-	// false. So even a fork that no detector sees does not make a generator of zeros.
-	whole bool
-}
 
 // A state is one DRBG, the output that is kept of it, and what is known about how long
 // both are this instance's alone. Its methods are called with its lock held.
@@ -62,19 +45,6 @@ type state struct {
 	// keeps the state alive meanwhile: each use ends with unlock, or with KeepAlive.
 	*secrets
 	loan *loan // nil where it is ordinary memory
-}
-
-// A loan is memory of takeSecrets, to be given back once: the second time the slot may
-// be somebody else's.
-type loan struct {
-	memory *secrets
-	ended  atomic.Bool
-}
-
-func (l *loan) end() {
-	if l != nil && l.ended.CompareAndSwap(false, true) {
-		giveSecrets(l.memory)
-	}
 }
 
 func newState(c *config, forks uint64) *state {
@@ -229,40 +199,6 @@ func (s *state) make(b []byte, e *epoch) (made bool, err error) {
 	return true, s.large(b, e)
 }
 
-// small makes at most maxSmall bytes from kept output.
-func (s *state) small(b []byte, e *epoch) (made bool, err error) {
-	if !s.buffer.has(len(b)) {
-		if err := s.refill(len(b), e); err != nil {
-			return false, err
-		}
-	}
-	out := s.buffer.take(len(b)) // release erases it
-	if s.conf.deterministic || !s.buffer.mixing && s.window.open() {
-		copy(b, out)
-		return true, nil
-	}
-	return s.mix(b, out)
-}
-
-// refill makes new kept output, or under prediction resistance just what this Read
-// needs.
-func (s *state) refill(n int, e *epoch) error {
-	if err := s.renew(e, !s.buffer.mixing); err != nil {
-		return err
-	}
-	s.erase()
-	if n = wholeBlocks(n); !e.resist {
-		n = bufferLen
-	}
-	r := s.drbg.begin()
-	s.buffer.fill(&r, n)
-	s.drbg.end(&r)
-	if s.lim != nil {
-		s.lookBehind(n)
-	}
-	return nil
-}
-
 // lookBehind looks at the counter after n bytes were made. Where its steps are so coarse
 // that two readings may be equal, it must have moved in the time that 4 KiB take.
 func (s *state) lookBehind(n int) bool {
@@ -297,4 +233,15 @@ func (s *state) renew(e *epoch, alone bool) error {
 	default:
 		return s.freshen()
 	}
+}
+
+// fresh is host.fresh for this state. A generator whose only source is an NV seed does not
+// wait for the kernel's generator: it may run before that is seeded.
+func (s *state) fresh(salt *[blockLen]byte) error {
+	if s.lim != nil { // a set-back in the middle of a Read may have left them stale
+		if s.lim = s.host.pause.usable(); s.lim == nil {
+			s.window.close()
+		}
+	}
+	return s.host.fresh(salt, &s.window, s.lim, s.conf.nv != nil, s.in[:])
 }
