@@ -4,9 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"strings"
 )
 
 const adviceNewSeed = "remove it, and put a seed there as for a new device (clonerand seed create)"
+
+// checkName refuses the names of the files that lie beside a seed: a draw from that seed would
+// remove one that is a seed itself, and a draw from this one would take its lock away.
+func checkName(name string) error {
+	for _, suffix := range []string{".lock", ".next"} {
+		if strings.EqualFold(filepath.Ext(name), suffix) {
+			return mend(fmt.Errorf("ends in %s, as a file beside a seed does", suffix), "choose another name")
+		}
+	}
+	return nil
+}
 
 // checkSeed refuses what cannot be a seed, or one that others can know.
 func checkSeed(file string, info fs.FileInfo) error {
@@ -59,7 +72,7 @@ func missing(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return mend(fs.ErrNotExist, "create it with clonerand seed create, or put the device's own seed there")
 	case errors.Is(err, fs.ErrPermission):
-		return mend(err, "run as the owner of the seed")
+		return mend(err, "run as the owner of the seed, whose mode must be 0600")
 	}
 	return adviseSeed("", err)
 }

@@ -26,8 +26,11 @@ func openFolder(path string, follow bool) (*seedFolder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	p := &seedFolder{path: folder, name: name}
-	named, err := os.Lstat(folder)
+	named, err := statFolder(folder)
 	if err != nil {
 		return nil, adviseSeed(folder, err)
 	}
@@ -176,6 +179,9 @@ func (s *NVSeed) replace(p *seedFolder, seed []byte, like fs.FileInfo) error {
 func (s *NVSeed) write(p *seedFolder, seed []byte, like fs.FileInfo) error {
 	next := p.name + ".next"
 	if err := p.remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if adviceFor(p.path, err) == "" {
+			return mend(err, "remove what is there: a draw writes the next seed in this place")
+		}
 		return p.advise(err)
 	}
 	s.at("removed")

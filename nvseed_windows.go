@@ -47,6 +47,9 @@ func resolveSeed(path string, follow bool) (folder, name string, err error) {
 	return filepath.Dir(path), filepath.Base(path), nil
 }
 
+// statFolder follows links: the folder may be one, or a volume that is mounted there.
+func statFolder(folder string) (fs.FileInfo, error) { return os.Stat(folder) }
+
 // Access is for the folder's control list to say, which a new file inherits. Go's mode bits say nothing of it.
 
 func checkSeedFolder(string, fs.FileInfo) error { return nil }
