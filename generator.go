@@ -8,7 +8,7 @@ import (
 )
 
 // A Generator is one CTR_DRBG of its own. Its methods are safe for concurrent use; they
-// take turns. Make one with [New].
+// take turns. Make one with [New]. It must not be copied.
 type Generator struct{ pool pool }
 
 var errNoGenerator = errors.New("clonerand: Generator not made by New")
@@ -60,7 +60,7 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 // Read fills b. It returns len(b) and no error, or 0 and the error of a reseed that was
 // due and failed, [ErrEntropy] or [ErrCloned], or of [Generator.Close]. b is then cleared, and the next Read tries
 // again. If the operating system's generator fails after the first seeding the program
-// crashes, as with crypto/rand.
+// crashes, as with crypto/rand. A Read of no bytes does nothing, and returns no error.
 func (g *Generator) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
