@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A seedFolder is the folder of a seed file, opened once for a draw. All of the draw is done relative to it, so it
@@ -93,8 +94,23 @@ func (p *seedFolder) open(name string, flags int) (*os.File, error) {
 }
 
 func (p *seedFolder) lstat(name string) (fs.FileInfo, error) {
-	info, err := p.root.Lstat(name)
+	var info fs.FileInfo
+	err := notInterrupted(func() (err error) {
+		info, err = p.root.Lstat(name)
+		return err
+	})
 	return info, p.named(name, err)
+}
+
+// notInterrupted calls again what a signal has interrupted: os does that for most calls, but
+// [os.Root] not for all. FUSE and some mounts of NFS can be interrupted, and Go's scheduler
+// sends signals.
+func notInterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }
 
 // look returns what the file system says about the seed, if that is right for one.
@@ -179,9 +195,6 @@ func (s *NVSeed) replace(p *seedFolder, seed []byte, like fs.FileInfo) error {
 func (s *NVSeed) write(p *seedFolder, seed []byte, like fs.FileInfo) error {
 	next := p.name + ".next"
 	if err := p.remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		if adviceFor(p.path, err) == "" {
-			return mend(err, "remove what is there: a draw writes the next seed in this place")
-		}
 		return p.advise(err)
 	}
 	s.at("removed")

@@ -101,6 +101,8 @@ func adviceFor(folder string, err error) string {
 		return folder + " is read-only, and a seed must be advanced at every draw: move it to a writable place"
 	case errors.Is(err, windows.ERROR_SHARING_VIOLATION):
 		return "another program has a file in " + folder + " open: close it"
+	case errors.Is(err, windows.ERROR_DIR_NOT_EMPTY):
+		return "remove what is there: a draw writes the next seed in this place"
 	case errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES):
 		return "close files of this process"
 	case errors.Is(err, fs.ErrPermission):
