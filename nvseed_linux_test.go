@@ -210,7 +210,7 @@ func TestNVSeedInAFolderThatIsNotOurs(t *testing.T) {
 	if os.Getuid() == 0 {
 		dropDACOverride(t)
 	}
-	wantSeed(t, s, path, "permission denied", "run as a user who can write in "+dir+", or move the seed")
+	wantSeed(t, s, path, "permission denied", "run as a user who can read and write in "+dir+", or move the seed")
 }
 
 // In a user namespace that maps one user, all others look like nobody. Their folders may lie above the seed's.

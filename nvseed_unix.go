@@ -119,7 +119,7 @@ func adviceFor(folder string, err error) string {
 	case errors.Is(err, unix.ENFILE):
 		return "close files of other programs, or raise the limit of the machine"
 	case errors.Is(err, unix.EACCES):
-		return "run as a user who can write in " + folder + ", or move the seed"
+		return "run as a user who can read and write in " + folder + ", or move the seed"
 	case errors.Is(err, unix.EPERM):
 		return "an attribute of the file or of " + folder + " forbids it (chattr -ia takes it away on Linux), or a security module"
 	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):

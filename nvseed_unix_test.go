@@ -507,14 +507,14 @@ func TestNVSeedOfAService(t *testing.T) {
 		}
 		skipEmulated(t, "the kernel starts no program of another CPU")
 		dir := memoryDir(t)
-		for name, uid := range map[string]int{"own": 12345, "closed": 12345, "root": 0, "strange": 54321} {
+		for name, uid := range map[string]int{"own": 12345, "closed": 12345, "unread": 12345, "root": 0, "strange": 54321} {
 			folder := filepath.Join(dir, name)
 			seed := filepath.Join(folder, "seed")
 			if err := errors.Join(os.Mkdir(folder, 0o755), CreateNVSeed(seed), os.Remove(seed+".lock"), os.Chown(seed, uid, uid), os.Chown(folder, uid, uid)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Join(dir, "closed", "seed"), 0), os.Symlink("../own/seed", filepath.Join(dir, "root", "link")),
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Join(dir, "closed", "seed"), 0), os.Chmod(filepath.Join(dir, "unread"), 0o300), os.Symlink("../own/seed", filepath.Join(dir, "root", "link")),
 			os.Symlink("../strange/seed", filepath.Join(dir, "root", "bad")), os.Symlink("../own/seed", filepath.Join(dir, "strange", "link"))); err != nil {
 			t.Fatal(err)
 		}
@@ -533,8 +533,9 @@ func TestNVSeedOfAService(t *testing.T) {
 	for name, want := range map[string]string{
 		"own/seed":     "",
 		"closed/seed":  "permission denied: run as the owner of the seed, whose mode must be 0600",
+		"unread/seed":  "unread: permission denied: run as a user who can read and write in " + dir + "/unread",
 		"root/link":    "",
-		"root/seed":    "permission denied: run as a user who can write in " + dir + "/root",
+		"root/seed":    "permission denied: run as a user who can read and write in " + dir + "/root",
 		"strange/seed": dir + "/strange belongs to user 54321; it must be root's or this user's own: run as user 54321, or move the seed",
 		"root/bad":     dir + "/strange belongs to user 54321",
 		"strange/link": dir + "/strange belongs to user 54321",

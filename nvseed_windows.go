@@ -106,7 +106,7 @@ func adviceFor(folder string, err error) string {
 	case errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES):
 		return "close files of this process"
 	case errors.Is(err, fs.ErrPermission):
-		return "run as a user who can write in " + folder + ", or move the seed"
+		return "run as a user who can read and write in " + folder + ", or move the seed"
 	}
 	return ""
 }
