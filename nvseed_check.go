@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,6 +63,10 @@ func blank(b []byte) bool {
 	}
 	return true
 }
+
+// isPEM reports whether b begins as a PEM file does (RFC 7468, 2). A private key has the size, the mode
+// and the owner of a seed, and a seed begins so with a probability of 2^-88.
+func isPEM(b []byte) bool { return bytes.HasPrefix(b, []byte("-----BEGIN ")) }
 
 // mend adds to an error what to do about it.
 func mend(err error, what string) error { return fmt.Errorf("%w: %s", err, what) }

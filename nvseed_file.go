@@ -168,6 +168,9 @@ func (p *seedFolder) readSeed() ([]byte, fs.FileInfo, error) {
 	if err == nil && blank(b) {
 		err = mend(fmt.Errorf("every byte is %#02x, which is no entropy", b[0]), adviceNewSeed)
 	}
+	if err == nil && isPEM(b) {
+		err = mend(errors.New("is a PEM file, which a draw would destroy"), "name a seed file")
+	}
 	return b, info, err
 }
 

@@ -4,6 +4,7 @@ package rand
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,6 +129,8 @@ func TestNVSeedRefuses(t *testing.T) {
 		{name: "mode 0602", put: file(64, 0o602), want: "accessible to group or others (mode 0602): run chmod 600 PATH"},
 		{name: "zeros", put: holds(make([]byte, 64), 0o600), want: "every byte is 0x00, which is no entropy: remove it, and put a seed there"},
 		{name: "erased flash", put: holds(bytes.Repeat([]byte{0xff}, 1024), 0o600), want: "every byte is 0xff, which is no entropy: remove it, and put a seed there"},
+		{name: "private key", put: holds(pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: make([]byte, 200)}), 0o600),
+			want: "is a PEM file, which a draw would destroy: name a seed file"},
 		{name: "folder", put: dir, want: "is a folder: name the seed file in it"},
 		{name: "FIFO", put: fifo, want: "is no regular file (p---------): name a seed file"},
 		{name: "symbolic link to a FIFO", put: all(beside(".fifo", fifo), link("seed.fifo")), want: "is no regular file (p---------): name a seed file"},
