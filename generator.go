@@ -48,12 +48,18 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	g := new(Generator)
 	g.pool.set(c, first, 1)
 	s := g.pool.acquire(0)
-	defer s.release()
+	made := false
+	defer func() {
+		if !made { // also where Entropy did not return
+			s.close()
+		}
+		s.release()
+	}()
 	s.begin(0)
 	if err := s.seed(first, true); err != nil {
-		s.close()
 		return nil, err
 	}
+	made = true
 	return g, nil
 }
 
