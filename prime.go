@@ -74,7 +74,7 @@ const primeTries = 32
 // is read (crypto/internal/randutil).
 func maybeReadByte(rand io.Reader) {
 	switch rand.(type) {
-	case *pool, *Generator:
+	case *pool, *Generator, *NVSeed:
 		return
 	}
 	var b [1]byte

@@ -335,6 +335,18 @@ func TestPrimeHonoursItsReader(t *testing.T) {
 	}
 }
 
+// A byte more from a seed would be a draw more, and its file is written at each.
+func TestPrimeTakesNoByteMoreFromASeed(t *testing.T) {
+	s, path := newSeed(t)
+	before := mustReadFile(t, path)
+	for range 64 {
+		maybeReadByte(s)
+	}
+	if !bytes.Equal(before, mustReadFile(t, path)) {
+		t.Error("the seed was advanced")
+	}
+}
+
 func TestPrimeOfNilIsFromReader(t *testing.T) {
 	skipWherePrimeIsRefused(t)
 	if p, err := Prime(nil, 64); err != nil || p.BitLen() != 64 {
