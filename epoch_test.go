@@ -576,7 +576,10 @@ func TestEntropyIsAskedOnlyForSeedings(t *testing.T) {
 			}
 			fresh := func() { left, mixing, closed = 0, false, always }
 			read := func(n int) bool {
-				if n > 0 && (resist || !seeded) && !seed() {
+				if n == 0 {
+					return true
+				}
+				if (resist || !seeded) && !seed() {
 					return false
 				}
 				if n > maxSmall {
@@ -588,8 +591,8 @@ func TestEntropyIsAskedOnlyForSeedings(t *testing.T) {
 							return false
 						}
 					}
-				} else if n = wholeBlocks(n); n > 0 {
-					if n > left {
+				} else {
+					if n = wholeBlocks(n); n > left {
 						if requests < interval && mixing {
 							fresh()
 						}
