@@ -2,6 +2,7 @@ package rand
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -376,6 +377,37 @@ func TestOnCloneStops(t *testing.T) {
 	defer h.clones.onClone(func(generation uint64) { again <- generation })()
 	atomic.AddUint64(&words[0], 1)
 	wantTold(t, again, 3)
+}
+
+// Who has noticed an event before stop was called, and comes to the hook afterwards, does not
+// call it. Two that stop at once do not both report that they did.
+func TestOnCloneStopIsTheEnd(t *testing.T) {
+	for range 1000 {
+		w := noDetectors()
+		told := make(chan uint64, 2)
+		stop := w.onClone(func(generation uint64) { told <- generation })
+		noticed := w.hooks.all()
+		ended := make(chan bool, 2)
+		for range 2 {
+			go func() { ended <- stop() }()
+		}
+		if a, b := <-ended, <-ended; a == b {
+			t.Fatalf("of two that stop at once %v and %v report that they did", a, b)
+		}
+		for _, h := range noticed {
+			h.tell(2)
+		}
+		runtime.Gosched()
+		if len(told) != 0 {
+			t.Fatal("called after stop has returned")
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a nil function is taken, and the program dies at the first clone")
+		}
+	}()
+	OnClone(nil)
 }
 
 // Many register, stop and read while the signal moves: each that stays is told of the

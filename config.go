@@ -95,6 +95,9 @@ func (cfg *Config) check(h *host) (*config, error) {
 		if c.nv, seeded = cfg.Entropy.(*NVSeed); seeded && c.nv == nil {
 			return nil, fmt.Errorf("%w: Entropy is a nil *NVSeed: open one with OpenNVSeed", ErrEntropy)
 		}
+		if g, ok := cfg.Entropy.(*Generator); ok && g == nil {
+			return nil, fmt.Errorf("%w: Entropy is a nil *Generator: make one with New", ErrEntropy)
+		}
 	}
 	if c.deterministic && (c.system() || c.nv != nil || cfg.NVSeed != nil) {
 		return nil, errors.New("clonerand: a Deterministic generator needs an Entropy of its own that is no NV seed, and no NVSeed")

@@ -3,7 +3,9 @@ package rand
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -523,5 +525,130 @@ func TestDefaultPredictionResistance(t *testing.T) {
 			t.Errorf("after SetPredictionResistance(%v) it is %v", on, got)
 		}
 		Read(make([]byte, 100))
+	}
+}
+
+// How often each call asks Entropy, over random sequences of calls: as often as the rules of
+// PSA say, whatever pauses and clone signals lie between them. A pause never asks.
+func TestEntropyIsAskedOnlyForSeedings(t *testing.T) {
+	for kind, h := range map[string]func() (h *host, pause func(), paused bool){
+		"Deterministic":     func() (*host, func(), bool) { return quietHost(newSource("machine")), func() {}, false },
+		"without a counter": func() (*host, func(), bool) { return mixingHost(newSource("machine")), func() {}, true },
+		"with pauses": func() (*host, func(), bool) {
+			h := quietHost(newSource("machine"))
+			var ticks atomic.Uint64
+			h.pause.read = func() uint64 { return ticks.Add(1) }
+			h.pause.readFenced = h.pause.read
+			h.pause.limits.Load().g = 1 << 20
+			return h, func() { ticks.Add(1 << 21) }, false
+		},
+	} {
+		for _, interval := range []uint64{0, 1, 2, 3, 7} {
+			h, pause, always := h()
+			words := make([]uint64, 1)
+			h.clones = wordsWatch(words)
+			s := newSource(kind)
+			cfg := &Config{Entropy: s, ReseedInterval: interval, Deterministic: kind == "Deterministic"}
+			if interval == 0 {
+				interval = defaultReseedInterval
+			}
+			g, err := newGenerator(cfg, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := s.E(); e != 1 {
+				t.Errorf("%s: New asked %d times", kind, e)
+			}
+			// What is expected of the generator.
+			seeded, resist, failing, closed, mixing := true, false, false, always, false
+			requests, left, want := uint64(0), 0, 0
+			seed := func() bool {
+				want++
+				seeded, requests, left, closed, mixing = !failing, 0, 0, always, false
+				return seeded
+			}
+			request := func() bool { // a Generate
+				if requests == interval && !seed() {
+					return false
+				}
+				requests++
+				return true
+			}
+			fresh := func() { left, mixing, closed = 0, false, always }
+			read := func(n int) bool {
+				if n == 0 {
+					return true
+				}
+				if (resist || !seeded) && !seed() {
+					return false
+				}
+				if n > maxSmall {
+					for ; n > 0; n -= maxRequest {
+						if requests < interval && !cfg.Deterministic && (closed || mixing) {
+							fresh()
+						}
+						if !request() {
+							return false
+						}
+					}
+				} else {
+					if n = wholeBlocks(n); n > left {
+						if requests < interval && mixing {
+							fresh()
+						}
+						if !request() {
+							return false
+						}
+						if left = bufferLen; resist {
+							left = n
+						}
+					}
+					left -= n
+					if !cfg.Deterministic && closed {
+						closed, mixing = always, true
+					}
+				}
+				if resist {
+					fresh()
+				}
+				return true
+			}
+			dice := mathrand.New(mathrand.NewPCG(1, interval))
+			var calls []string
+			for range 2000 {
+				call, ok, got := "", true, error(nil)
+				switch dice.IntN(12) {
+				case 0:
+					call, ok = "Reseed", seed()
+					got = g.Reseed([]byte("perso"))
+				case 1:
+					call, seeded = "Deplete", false
+					g.Deplete()
+				case 2:
+					resist = dice.IntN(2) == 0
+					call = fmt.Sprint("SetPredictionResistance ", resist)
+					got = g.SetPredictionResistance(resist)
+				case 3:
+					failing = dice.IntN(4) == 0
+					call = fmt.Sprint("the source fails: ", failing)
+					s.setFail(map[bool]error{true: io.EOF}[failing])
+				case 4:
+					call, seeded = "a clone signal", false
+					words[0]++
+				case 5:
+					call, closed = "a pause", true
+					pause()
+				default:
+					n := []int{0, 1, 16, 100, maxSmall, maxSmall + 1, maxRequest, maxRequest + 1, 200_000}[dice.IntN(9)]
+					call, ok = fmt.Sprint("Read ", n), read(n)
+					_, got = g.Read(make([]byte, n))
+				}
+				calls = append(calls, call)
+				if e := s.E(); e != want || (got == nil) != ok {
+					t.Fatalf("%s, interval %d: asked %d times, want %d; error %v, want one: %v; after %v", kind, interval, e, want, got, !ok, calls[max(0, len(calls)-12):])
+				}
+				want = 0
+			}
+		}
 	}
 }

@@ -3,7 +3,7 @@ package rand
 import "encoding/binary"
 
 // A Generator is one CTR_DRBG of its own. Its methods are safe for concurrent use; they
-// take turns. Make one with [New].
+// take turns. Make one with [New]. It must not be copied.
 type Generator struct{ pool pool }
 
 // New instantiates a generator and seeds it, as cfg says; nil is the zero [Config]. It
@@ -37,19 +37,26 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	g := new(Generator)
 	g.pool.set(c, first, 1)
 	s := g.pool.acquire(0)
-	defer s.release()
+	made := false
+	defer func() {
+		if !made { // also where Entropy did not return
+			s.close()
+		}
+		s.release()
+	}()
 	s.begin(0)
 	if err := s.seed(first, true); err != nil {
-		s.close()
 		return nil, err
 	}
+	made = true
 	return g, nil
 }
 
 // Read fills b. It returns len(b) and no error, or 0 and an error: [ErrEntropy] or
 // [ErrCloned] where a reseed was due and failed, [fs.ErrClosed] after [Generator.Close].
 // Then b is cleared, and the next Read tries again. If the operating system's generator
-// fails after the first seeding the program crashes, as with crypto/rand.
+// fails after the first seeding the program crashes, as with crypto/rand. A Read of no
+// bytes does nothing, and returns no error.
 func (g *Generator) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil

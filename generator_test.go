@@ -183,6 +183,11 @@ func TestNewFailsWithItsSource(t *testing.T) {
 	if g, err := New(&Config{Deterministic: true, Entropy: s}); g != nil || !errors.Is(err, ErrEntropy) {
 		t.Errorf("New = %v, %v", g, err)
 	}
+	for _, none := range []io.Reader{(*Generator)(nil), new(Generator), (*NVSeed)(nil), new(NVSeed)} {
+		if g, err := New(&Config{Entropy: none}); g != nil || !errors.Is(err, ErrEntropy) {
+			t.Errorf("New with a %T that nobody has made = %v, %v", none, g, err)
+		}
+	}
 }
 
 // The parameters are copied: the caller may use the memory again.
@@ -440,9 +445,6 @@ func TestNVSeedBesideAnotherSource(t *testing.T) {
 	}
 	if _, err := New(&Config{NVSeed: s}); !errors.Is(err, ErrEntropy) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("New with a seed that fails: %v", err)
-	}
-	if _, err := New(&Config{Entropy: (*NVSeed)(nil)}); err == nil {
-		t.Error("New with a nil *NVSeed as the only source made a generator")
 	}
 }
 

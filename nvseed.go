@@ -97,7 +97,9 @@ func CreateNVSeed(path string) error {
 //
 // It is an error if the file
 //   - is missing, or is no regular file (nothing ever blocks on a FIFO);
-//   - has less than 64 or more than 1024 bytes, or one and the same byte throughout;
+//   - is named like a file that lies beside a seed, *.lock or *.next;
+//   - has less than 64 or more than 1024 bytes, or one and the same byte throughout, or is
+//     a PEM file, such as a private key that was named by mistake;
 //   - is accessible to group or others, or others can replace it or lead path
 //     elsewhere (see [NVSeed]);
 //   - has a second hard link, which would keep the old seed;

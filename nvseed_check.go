@@ -1,12 +1,26 @@
 package rand
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"strings"
 )
 
 const adviceNewSeed = "remove it, and put a seed there as for a new device (clonerand seed create)"
+
+// checkName refuses the names of the files that lie beside a seed: a draw from that seed would
+// remove one that is a seed itself, and a draw from this one would take its lock away.
+func checkName(name string) error {
+	for _, suffix := range []string{".lock", ".next"} {
+		if strings.EqualFold(filepath.Ext(name), suffix) {
+			return mend(fmt.Errorf("ends in %s, as a file beside a seed does", suffix), "choose another name")
+		}
+	}
+	return nil
+}
 
 // checkSeed refuses what cannot be a seed, or one that others can know.
 func checkSeed(file string, info fs.FileInfo) error {
@@ -50,6 +64,10 @@ func blank(b []byte) bool {
 	return true
 }
 
+// isPEM reports whether b begins as a PEM file does (RFC 7468, 2). A private key has the size, the mode
+// and the owner of a seed, and a seed begins so with a probability of 2^-88.
+func isPEM(b []byte) bool { return bytes.HasPrefix(b, []byte("-----BEGIN ")) }
+
 // mend adds to an error what to do about it.
 func mend(err error, what string) error { return fmt.Errorf("%w: %s", err, what) }
 
@@ -59,7 +77,7 @@ func missing(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return mend(fs.ErrNotExist, "create it with clonerand seed create, or put the device's own seed there")
 	case errors.Is(err, fs.ErrPermission):
-		return mend(err, "run as the owner of the seed")
+		return mend(err, "run as the owner of the seed, whose mode must be 0600")
 	}
 	return adviseSeed("", err)
 }

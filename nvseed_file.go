@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A seedFolder is the folder of a seed file, opened once for a draw. All of the draw is done relative to it, so it
@@ -26,8 +27,11 @@ func openFolder(path string, follow bool) (*seedFolder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	p := &seedFolder{path: folder, name: name}
-	named, err := os.Lstat(folder)
+	named, err := statFolder(folder)
 	if err != nil {
 		return nil, adviseSeed(folder, err)
 	}
@@ -90,8 +94,23 @@ func (p *seedFolder) open(name string, flags int) (*os.File, error) {
 }
 
 func (p *seedFolder) lstat(name string) (fs.FileInfo, error) {
-	info, err := p.root.Lstat(name)
+	var info fs.FileInfo
+	err := notInterrupted(func() (err error) {
+		info, err = p.root.Lstat(name)
+		return err
+	})
 	return info, p.named(name, err)
+}
+
+// notInterrupted calls again what a signal has interrupted: os does that for most calls, but
+// [os.Root] not for all. FUSE and some mounts of NFS can be interrupted, and Go's scheduler
+// sends signals.
+func notInterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }
 
 // look returns what the file system says about the seed, if that is right for one.
@@ -148,6 +167,9 @@ func (p *seedFolder) readSeed() ([]byte, fs.FileInfo, error) {
 	}
 	if err == nil && blank(b) {
 		err = mend(fmt.Errorf("every byte is %#02x, which is no entropy", b[0]), adviceNewSeed)
+	}
+	if err == nil && isPEM(b) {
+		err = mend(errors.New("is a PEM file, which a draw would destroy"), "name a seed file")
 	}
 	return b, info, err
 }

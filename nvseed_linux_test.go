@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -209,7 +210,7 @@ func TestNVSeedInAFolderThatIsNotOurs(t *testing.T) {
 	if os.Getuid() == 0 {
 		dropDACOverride(t)
 	}
-	wantSeed(t, s, path, "permission denied", "run as a user who can write in "+dir+", or move the seed")
+	wantSeed(t, s, path, "permission denied", "run as a user who can read and write in "+dir+", or move the seed")
 }
 
 // In a user namespace that maps one user, all others look like nobody. Their folders may lie above the seed's.
@@ -308,6 +309,31 @@ func TestNVSeedIsDurableBeforeItsOutput(t *testing.T) {
 			t.Fatalf("no %s in what is left of the draw:\n%s\nall of it:\n%s", call, rest, mustReadFile(t, log))
 		}
 		rest = rest[at[1]:]
+	}
+}
+
+// File systems in user space and some of the network return EINTR. Each third call does here, once the
+// program has begun.
+func TestNVSeedWhereCallsAreInterrupted(t *testing.T) {
+	skipEmulated(t, "the calls of the emulator itself would be interrupted")
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("needs strace:", err)
+	}
+	for _, calls := range []string{"openat", "?fcntl,?fcntl64", "fstat,?statx", "newfstatat,?fstatat64", "read", "write", "fsync", "?rename,?renameat,?renameat2", "unlinkat"} {
+		_, path := newSeed(t)
+		log := filepath.Join(t.TempDir(), "log")
+		cmd := seedHelper(t, "draw", path, "20")
+		cmd.Args = append([]string{strace, "-f", "-o", log, "-e", "inject=" + calls + ":error=EINTR:when=12+3", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path, cmd.Stderr = strace, nil
+		if out, err := cmd.Output(); err != nil {
+			if did, _ := os.ReadFile(log); len(out) == 0 && !bytes.Contains(did, []byte("INJECTED")) {
+				t.Skip("strace cannot change calls here:", err)
+			}
+			var exit *exec.ExitError
+			errors.As(err, &exit)
+			t.Errorf("%s: %v\n%s", calls, err, exit.Stderr)
+		}
 	}
 }
 

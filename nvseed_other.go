@@ -26,6 +26,8 @@ func absolute(string) (string, error) { return "", errors.ErrUnsupported }
 
 func resolveSeed(string, bool) (folder, name string, err error) { return "", "", errors.ErrUnsupported }
 
+func statFolder(string) (fs.FileInfo, error) { return nil, errors.ErrUnsupported }
+
 func checkSeedFolder(string, fs.FileInfo) error { return errors.ErrUnsupported }
 
 func checkAccess(string, fs.FileInfo) error { return errors.ErrUnsupported }

@@ -86,6 +86,9 @@ func resolveSeed(path string, follow bool) (folder, name string, err error) {
 	return "", "", err
 }
 
+// statFolder is for the folder of resolveSeed, which is no link.
+func statFolder(folder string) (fs.FileInfo, error) { return os.Lstat(folder) }
+
 func followLink(link string, info fs.FileInfo) (to string, err error) {
 	if err := checkOwner(info); err != nil {
 		return "", mend(fmt.Errorf("the symbolic link %s %w", link, err), "name the file itself")

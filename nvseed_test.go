@@ -258,6 +258,56 @@ func TestCreateNVSeed(t *testing.T) {
 	}
 }
 
+// A seed with the name of a file that lies beside another seed would be removed by a draw from
+// that one, or would be its lock, which a draw replaces: then two processes draw from one seed.
+func TestNVSeedThatIsNamedLikeAFileBesideOne(t *testing.T) {
+	for _, suffix := range []string{".next", ".lock", ".Next", ".LOCK"} {
+		_, path := newSeed(t)
+		seed := mustReadFile(t, path)
+		if err := os.Remove(path + ".lock"); err != nil {
+			t.Fatal(err)
+		}
+		const want = ": choose another name"
+		if err := CreateNVSeed(path + suffix); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CreateNVSeed of seed%s: %v", suffix, err)
+		}
+		if got := strings.Join(folder(t, filepath.Dir(path)), " "); got != "seed" {
+			t.Errorf("the folder holds %s", got)
+		}
+		if err := os.WriteFile(path+suffix, seed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenNVSeed(path + suffix); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("OpenNVSeed of seed%s: %v", suffix, err)
+		}
+	}
+	_, path := newSeed(t)
+	for _, name := range []string{"lock", "next", "seed.lock.1", ".lockseed"} {
+		name = filepath.Join(filepath.Dir(path), name)
+		if err := CreateNVSeed(name); err != nil {
+			t.Error(err)
+		}
+		openSeed(t, name)
+	}
+}
+
+// A folder by another name, on systems that have such.
+func TestNVSeedInAFolderBehindALink(t *testing.T) {
+	dir := memoryDir(t)
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "folder"), 0o700), os.Symlink(filepath.Join(dir, "folder"), link)); err != nil {
+		t.Skip(err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Skip("what was made is no link here (wine 8):", err)
+	}
+	path := filepath.Join(link, "seed")
+	if err := CreateNVSeed(path); err != nil {
+		t.Fatal(err)
+	}
+	mustDraw(t, openSeed(t, path), 48, "")
+}
+
 func TestOpenNVSeedLeavesTheSeedAlone(t *testing.T) {
 	_, path := newSeed(t)
 	before := mustReadFile(t, path)

@@ -79,7 +79,9 @@ func ownLike(f *os.File, like fs.FileInfo) error {
 
 func (p *seedFolder) remove(name string) error { return p.named(name, p.root.Remove(name)) }
 
-func (p *seedFolder) rename(from, to string) error { return p.named(to, p.root.Rename(from, to)) }
+func (p *seedFolder) rename(from, to string) error {
+	return p.named(to, notInterrupted(func() error { return p.root.Rename(from, to) }))
+}
 
 // checkReplaceable tries what else a rename to the seed's place needs. To remove a regular file as if it were a folder
 // needs the same rights and attributes, and then fails with ENOTDIR all the same (rmdir(2)).
@@ -117,9 +119,11 @@ func adviceFor(folder string, err error) string {
 	case errors.Is(err, unix.ENFILE):
 		return "close files of other programs, or raise the limit of the machine"
 	case errors.Is(err, unix.EACCES):
-		return "run as a user who can write in " + folder + ", or move the seed"
+		return "run as a user who can read and write in " + folder + ", or move the seed"
 	case errors.Is(err, unix.EPERM):
 		return "an attribute of the file or of " + folder + " forbids it (chattr -ia takes it away on Linux), or a security module"
+	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):
+		return "remove what is there: a draw writes the next seed in this place"
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
 		return "move the seed from " + folder + " to a file system that can do this"
 	}

@@ -4,6 +4,7 @@ package rand
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,6 +129,8 @@ func TestNVSeedRefuses(t *testing.T) {
 		{name: "mode 0602", put: file(64, 0o602), want: "accessible to group or others (mode 0602): run chmod 600 PATH"},
 		{name: "zeros", put: holds(make([]byte, 64), 0o600), want: "every byte is 0x00, which is no entropy: remove it, and put a seed there"},
 		{name: "erased flash", put: holds(bytes.Repeat([]byte{0xff}, 1024), 0o600), want: "every byte is 0xff, which is no entropy: remove it, and put a seed there"},
+		{name: "private key", put: holds(pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: make([]byte, 200)}), 0o600),
+			want: "is a PEM file, which a draw would destroy: name a seed file"},
 		{name: "folder", put: dir, want: "is a folder: name the seed file in it"},
 		{name: "FIFO", put: fifo, want: "is no regular file (p---------): name a seed file"},
 		{name: "symbolic link to a FIFO", put: all(beside(".fifo", fifo), link("seed.fifo")), want: "is no regular file (p---------): name a seed file"},
@@ -142,7 +145,7 @@ func TestNVSeedRefuses(t *testing.T) {
 			want: "it must be a regular file of the owner of the seed: remove it"},
 		{name: "left by a crash", put: all(good, beside(".next", file(13, 0o600)), beside(".lock", file(0, 0o600)))},
 		{name: "FILE.next is a symbolic link", put: all(good, beside(".next", link("seed")))},
-		{name: "FILE.next is a folder that is not empty", put: all(good, beside(".next/x", dir)), want: "PATH.next"},
+		{name: "FILE.next is a folder that is not empty", put: all(good, beside(".next/x", dir)), want: "PATH.next: directory not empty: remove what is there"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, path := newSeed(t)
@@ -507,14 +510,14 @@ func TestNVSeedOfAService(t *testing.T) {
 		}
 		skipEmulated(t, "the kernel starts no program of another CPU")
 		dir := memoryDir(t)
-		for name, uid := range map[string]int{"own": 12345, "root": 0, "strange": 54321} {
+		for name, uid := range map[string]int{"own": 12345, "closed": 12345, "unread": 12345, "root": 0, "strange": 54321} {
 			folder := filepath.Join(dir, name)
 			seed := filepath.Join(folder, "seed")
 			if err := errors.Join(os.Mkdir(folder, 0o755), CreateNVSeed(seed), os.Remove(seed+".lock"), os.Chown(seed, uid, uid), os.Chown(folder, uid, uid)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.Chmod(dir, 0o755), os.Symlink("../own/seed", filepath.Join(dir, "root", "link")),
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Join(dir, "closed", "seed"), 0), os.Chmod(filepath.Join(dir, "unread"), 0o300), os.Symlink("../own/seed", filepath.Join(dir, "root", "link")),
 			os.Symlink("../strange/seed", filepath.Join(dir, "root", "bad")), os.Symlink("../own/seed", filepath.Join(dir, "strange", "link"))); err != nil {
 			t.Fatal(err)
 		}
@@ -532,8 +535,10 @@ func TestNVSeedOfAService(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"own/seed":     "",
+		"closed/seed":  "permission denied: run as the owner of the seed, whose mode must be 0600",
+		"unread/seed":  "unread: permission denied: run as a user who can read and write in " + dir + "/unread",
 		"root/link":    "",
-		"root/seed":    "permission denied: run as a user who can write in " + dir + "/root",
+		"root/seed":    "permission denied: run as a user who can read and write in " + dir + "/root",
 		"strange/seed": dir + "/strange belongs to user 54321; it must be root's or this user's own: run as user 54321, or move the seed",
 		"root/bad":     dir + "/strange belongs to user 54321",
 		"strange/link": dir + "/strange belongs to user 54321",

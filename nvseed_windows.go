@@ -47,6 +47,9 @@ func resolveSeed(path string, follow bool) (folder, name string, err error) {
 	return filepath.Dir(path), filepath.Base(path), nil
 }
 
+// statFolder follows links: the folder may be one, or a volume that is mounted there.
+func statFolder(folder string) (fs.FileInfo, error) { return os.Stat(folder) }
+
 // Access is for the folder's control list to say, which a new file inherits. Go's mode bits say nothing of it.
 
 func checkSeedFolder(string, fs.FileInfo) error { return nil }
@@ -98,10 +101,12 @@ func adviceFor(folder string, err error) string {
 		return folder + " is read-only, and a seed must be advanced at every draw: move it to a writable place"
 	case errors.Is(err, windows.ERROR_SHARING_VIOLATION):
 		return "another program has a file in " + folder + " open: close it"
+	case errors.Is(err, windows.ERROR_DIR_NOT_EMPTY):
+		return "remove what is there: a draw writes the next seed in this place"
 	case errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES):
 		return "close files of this process"
 	case errors.Is(err, fs.ErrPermission):
-		return "run as a user who can write in " + folder + ", or move the seed"
+		return "run as a user who can read and write in " + folder + ", or move the seed"
 	}
 	return ""
 }

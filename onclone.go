@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -17,15 +18,20 @@ const hookPoll = 100 * time.Millisecond
 // f drops what must not live on in a clone: connection pools, tickets, caches, nonces.
 // In a forked child it is called as far as the Go runtime works there, see docs/fork.md.
 //
-// stop ends the registration, and reports whether there still was one. It does not wait
-// for calls of f.
+// stop ends the registration, and reports whether there still was one. What is noticed
+// after it has returned does not call f. It does not wait for calls of f that are under
+// way. OnClone panics if f is nil.
 func OnClone(f func(generation uint64)) (stop func() bool) { return thisHost.clones.onClone(f) }
 
 // A cloneHook is a function that waits for a clone.
 type cloneHook struct {
 	f    func(generation uint64)
-	told atomic.Uint64 // the latest number that f was called with, or that was there before it
+	told atomic.Uint64 // the latest number that f was called with, or that was there before it; or stopped
 }
+
+// stopped is told that is higher than any number: who has found the hook on an old list
+// does not call it any more.
+const stopped = ^uint64(0)
 
 // cloneHooks is the hooks of a cloneWatch. It has no lock, for the sake of forks.
 type cloneHooks struct {
@@ -34,6 +40,9 @@ type cloneHooks struct {
 }
 
 func (w *cloneWatch) onClone(f func(generation uint64)) (stop func() bool) {
+	if f == nil {
+		panic("clonerand: OnClone of a nil function")
+	}
 	h := &cloneHook{f: f}
 	h.told.Store(w.current().number)
 	w.hooks.change(func(list []*cloneHook) []*cloneHook { return append(list, h) })
@@ -42,19 +51,13 @@ func (w *cloneWatch) onClone(f func(generation uint64)) (stop func() bool) {
 		go w.pollForHooks()
 	}
 	return func() bool {
-		found := false
-		w.hooks.change(func(list []*cloneHook) (rest []*cloneHook) {
-			found = false
-			for _, other := range list {
-				if other == h {
-					found = true
-				} else {
-					rest = append(rest, other)
-				}
-			}
-			return rest
+		if h.told.Swap(stopped) == stopped {
+			return false
+		}
+		w.hooks.change(func(list []*cloneHook) []*cloneHook {
+			return slices.DeleteFunc(list, func(other *cloneHook) bool { return other == h })
 		})
-		return found
+		return true
 	}
 }
 

@@ -31,8 +31,8 @@ func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	maybeReadByte(rand)
 	b := make([]byte, (bits+7)/8)
 	defer clear(b)
-	p, last := new(big.Int), new(big.Int)
-	for range primeTries * bits {
+	p, kept := new(big.Int), new(big.Int)
+	for try := 1; try <= primeTries*bits; try++ {
 		if err := readFull(rand, b); err != nil {
 			return nil, err
 		}
@@ -47,13 +47,23 @@ func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 			p.SetBit(p, bits-2, 1)
 		}
 		p.SetBit(p, 0, 1)
-		if p.Cmp(last) != 0 && !hasSmallFactor(p) && p.ProbablyPrime(20) {
+		if p.Cmp(kept) == 0 && bits >= primeUnique {
+			return nil, errors.New("clonerand: no prime comes: the reader repeats itself")
+		}
+		if !hasSmallFactor(p) && p.ProbablyPrime(20) {
 			return p, nil
 		}
-		last.Set(p)
+		if try&(try-1) == 0 { // Brent: whatever the period is, it is found within three of them
+			kept.Set(p)
+		}
 	}
 	return nil, fmt.Errorf("clonerand: no prime in %d candidates: the reader repeats itself", primeTries*bits)
 }
+
+// primeUnique is from how many bits on a candidate that was there before shows that the
+// reader repeats itself: among random ones of 128 bits that are compared it is one with a
+// probability of 2^-113.
+const primeUnique = 128
 
 // primeTries times the number of bits is how many candidates there are at most. Of the
 // odd numbers of n bits 2/(n ln 2) are prime, so that none is among 32 n random ones with
@@ -64,11 +74,11 @@ const primeTries = 32
 // is read (crypto/internal/randutil).
 func maybeReadByte(rand io.Reader) {
 	switch rand.(type) {
-	case *pool, *Generator:
+	case *pool, *Generator, *NVSeed:
 		return
 	}
 	var b [1]byte
-	if Read(b[:]); b[0]&1 == 1 {
+	if defaultReader.read(b[:], true); b[0]&1 == 1 {
 		rand.Read(b[:])
 	}
 }

@@ -25,6 +25,7 @@
 package rand
 
 import (
+	"fmt"
 	"io"
 	"math/big"
 )
@@ -64,7 +65,8 @@ func Text() string {
 }
 
 // Int returns a uniform random value in [0, max), from bytes of rand. It panics if
-// max <= 0, and returns an error if rand.Read returns one.
+// max <= 0, and returns an error if rand.Read returns one, or if rand repeats itself so
+// that no value comes.
 func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 	if max.Sign() <= 0 {
 		panic("crypto/rand: argument to Int is <= 0")
@@ -82,7 +84,7 @@ func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 	}
 	b = b[:size]
 	defer clear(b)
-	for {
+	for range intTries {
 		if err := readFull(rand, b); err != nil {
 			return nil, err
 		}
@@ -92,7 +94,12 @@ func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 			return n, nil
 		}
 	}
+	return nil, fmt.Errorf("clonerand: no number below the maximum in %d tries: the reader repeats itself", intTries)
 }
+
+// intTries is how many values Int tries at most. Less than half of the random ones are too
+// large, so that all are with a probability of less than 2^-256.
+const intTries = 256
 
 // readFull is io.ReadFull, but does not let b escape for the default generator.
 func readFull(rand io.Reader, b []byte) error {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // ways are the two doors of crypto/rand to the default generator.
@@ -259,6 +260,21 @@ func TestIntErrors(t *testing.T) {
 	if n, err := Int(bytes.NewReader([]byte{1}), big.NewInt(1<<20)); n != nil || err != io.ErrUnexpectedEOF {
 		t.Errorf("Int of too short a reader = %v, %v", n, err)
 	}
+	for _, max := range []int64{3, 200, 1<<62 + 1} { // a reader of values that are all too large
+		ones := readerFunc(func(b []byte) (int, error) { return copy(b, bytes.Repeat([]byte{0xff}, len(b))), nil })
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			if n, err := Int(ones, big.NewInt(max)); n != nil || err == nil || !strings.Contains(err.Error(), "repeats itself") {
+				t.Errorf("Int(%d) of a constant reader = %v, %v", max, n, err)
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("Int(%d) of a constant reader hangs", max)
+		}
+	}
 	for _, max := range []*big.Int{new(big.Int), big.NewInt(-1)} {
 		panics := func(f func(io.Reader, *big.Int) (*big.Int, error)) (message any) {
 			defer func() { message = recover() }()
@@ -319,6 +335,18 @@ func TestPrimeHonoursItsReader(t *testing.T) {
 	}
 }
 
+// A byte more from a seed would be a draw more, and its file is written at each.
+func TestPrimeTakesNoByteMoreFromASeed(t *testing.T) {
+	s, path := newSeed(t)
+	before := mustReadFile(t, path)
+	for range 64 {
+		maybeReadByte(s)
+	}
+	if !bytes.Equal(before, mustReadFile(t, path)) {
+		t.Error("the seed was advanced")
+	}
+}
+
 func TestPrimeOfNilIsFromReader(t *testing.T) {
 	skipWherePrimeIsRefused(t)
 	if p, err := Prime(nil, 64); err != nil || p.BitLen() != 64 {
@@ -326,15 +354,38 @@ func TestPrimeOfNilIsFromReader(t *testing.T) {
 	}
 }
 
-// A reader that repeats itself gives no prime for ever.
+// Another Reader has no part in what is drawn from a reader of the caller's.
+func TestPrimeAsksItsReaderAlone(t *testing.T) {
+	skipWherePrimeIsRefused(t)
+	defer func(was io.Reader) { Reader = was }(Reader)
+	Reader = readerFunc(func(b []byte) (int, error) {
+		t.Error("Reader was asked")
+		return len(b), nil
+	})
+	if _, err := Prime(mathrand.NewChaCha8([32]byte{}), 64); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reader that repeats itself, at once or after some candidates, gives no prime for ever.
 func TestPrimeEnds(t *testing.T) {
 	skipWherePrimeIsRefused(t)
-	for _, bits := range []int{16, 256, 2048} {
-		constant := readerFunc(func(b []byte) (int, error) { clear(b); return len(b), nil })
-		if p, err := Prime(constant, bits); err == nil && !p.ProbablyPrime(20) {
-			t.Errorf("%d bits of a constant reader: %v", bits, p)
-		} else if err != nil && !strings.Contains(err.Error(), "repeats itself") {
-			t.Errorf("%d bits of a constant reader: %v", bits, err)
+	for _, bits := range []int{16, 127, 128, 256, 2048} {
+		for _, period := range []int{1, 2, 7, 31} {
+			reads := 0
+			reader := readerFunc(func(b []byte) (int, error) {
+				reads++
+				return copy(b, bytes.Repeat([]byte{byte(reads % period)}, len(b))), nil
+			})
+			p, err := Prime(reader, bits)
+			if err == nil && !p.ProbablyPrime(20) {
+				t.Errorf("%d bits of a reader of period %d: %v", bits, period, p)
+			} else if err != nil && !strings.Contains(err.Error(), "repeats itself") {
+				t.Errorf("%d bits of a reader of period %d: %v", bits, period, err)
+			}
+			if most := 4*period + 2; bits >= 128 && reads > most {
+				t.Errorf("%d bits of a reader of period %d: %d reads, want at most %d", bits, period, reads, most)
+			}
 		}
 	}
 }

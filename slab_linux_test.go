@@ -125,6 +125,15 @@ func TestClosedGeneratorsTakeNoSlots(t *testing.T) {
 		if _, err := New(&Config{Entropy: strings.NewReader("too short")}); err == nil {
 			t.Fatal("New needs no entropy")
 		}
+		for _, leave := range []func(){func() { panic("Entropy") }, runtime.Goexit} {
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				defer func() { recover() }()
+				New(&Config{Entropy: readerFunc(func([]byte) (int, error) { leave(); return 0, nil })})
+			}()
+			<-done
+		}
 		closed = append(closed, g)
 	}
 	if used := slabUsed(); used > before {
