@@ -330,11 +330,12 @@ func TestTheToolchainIsNotRewritten(t *testing.T) {
 	tree, _, _ := s.run("env", "GOROOT")
 	src := filepath.Join(strings.TrimSpace(tree), "src")
 	for _, args := range [][]string{{"fmt", "-n", "errors"}, {"fix", "-diff", "errors"}, {"generate", "-n", "-run", "x", "errors"},
-		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"}} {
+		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"},
+		{"vet", "-fix", "-diff", "errors"}, {"vet", "-C", src, "-fix=true", "-diff", "./errors"}} {
 		s.refused("links to those of your own Go", args...)
 	}
 	s.write("lib/lib.go", "package   lib\n")
-	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}} {
+	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}, {"vet", "-fix", "./lib"}, {"vet", "errors"}} {
 		if out, errs, status := s.run(args...); status != 0 {
 			t.Errorf("go %q: status %d, %s%s", args, status, out, errs)
 		}
@@ -342,6 +343,8 @@ func TestTheToolchainIsNotRewritten(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(s.dir, "lib/lib.go")); string(text) != "package lib\n" {
 		t.Errorf("go fmt made %q, %v", text, err)
 	}
+	s.env = append(s.env, "GOFLAGS=-fix")
+	s.refused("links to those of your own Go", "vet", "-diff", "errors")
 }
 
 // PACKAGE@VERSION is of a module of its own, whatever the current folder is in.

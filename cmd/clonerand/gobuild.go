@@ -261,7 +261,7 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if err := b.checkOverlay(env, tree); err != nil {
 		return err
 	}
-	if b.rewrites() {
+	if b.rewrites(env) {
 		return b.checkRewrite(tree)
 	}
 	if !b.links() {
@@ -302,8 +302,10 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 }
 
 // rewrites reports whether the go command is to change source files.
-func (b *goBuild) rewrites() bool {
-	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate"
+func (b *goBuild) rewrites(env *goSettings) bool {
+	fixes := slices.ContainsFunc(b.args, func(a string) bool { return a == "-fix" || a == "--fix" || strings.HasPrefix(a, "-fix=") || strings.HasPrefix(a, "--fix=") }) ||
+		slices.ContainsFunc(splitGOFLAGS(env.GOFLAGS), func(f goFlag) bool { return f.name == "fix" })
+	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate" || b.args[0] == "vet" && fixes
 }
 
 // checkRewrite refuses to change files of the tree: they are links to the toolchain's own.
