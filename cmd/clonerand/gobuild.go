@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -191,11 +192,15 @@ func (b *goBuild) download() error {
 	first, query, _ := strings.Cut(b.packages[0], "@")
 	var found struct{ Path, Version, Dir, Error string }
 	var why error
-	prefix, _, _ := strings.Cut(first, "...")
+	prefix, _, wild := strings.Cut(first, "...")
 	for prefix = strings.TrimSuffix(prefix, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
 		out, err := b.tool.run(tmp, apart, "mod", "download", "-json", prefix+"@"+query)
 		if json.Unmarshal(out, &found) == nil && found.Dir != "" && err == nil {
-			break
+			// The longest path of a module which has the package, as the go command chooses.
+			if files, _ := fs.Glob(os.DirFS(found.Dir), path.Join(".", strings.TrimPrefix(first, prefix), "*.go")); wild || len(files) > 0 {
+				break
+			}
+			err = fmt.Errorf("%s@%s does not have it", found.Path, found.Version)
 		}
 		found.Dir = ""
 		why = errors.Join(why, err)
@@ -270,6 +275,10 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	packages, err := b.list(env)
 	if err != nil {
 		return err
+	}
+	// A pattern that matches nothing here may match in the module above.
+	if b.module != "" && !slices.ContainsFunc(packages, func(p listedPackage) bool { return p.Name == "main" && !p.DepOnly && isBelow(p.Dir, b.module) }) {
+		return fmt.Errorf("no program %s in %s", strings.Join(b.packages, ", "), b.module)
 	}
 	hooked, why := false, ""
 	for _, p := range packages {
