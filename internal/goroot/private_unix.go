@@ -57,13 +57,20 @@ func privateFolder(dir string) (path string, err error) {
 		case owner != 0 && owner != os.Geteuid():
 			return "", refuse(dir, fmt.Sprintf("lies in %s, which belongs to user %d", up, owner))
 		case mode&fs.ModeSticky != 0:
-		case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && group != 0 && group != os.Getegid():
+		case othersWrite(mode, group, os.Geteuid()):
 			return "", refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
 		}
 		if up == filepath.Dir(up) {
 			return dir, nil
 		}
 	}
+}
+
+// othersWrite reports whether somebody but root and a user can write to a folder of these two. A group
+// is taken for the user's own where it has the number of the user, as useradd gives it: the
+// primary group, which new files get, is in other places that of all users.
+func othersWrite(mode fs.FileMode, group, user int) bool {
+	return mode.Perm()&0o002 != 0 || mode.Perm()&0o020 != 0 && group != 0 && group != user
 }
 
 func noFolder(err error) error {
@@ -86,7 +93,7 @@ func ownerOf(info fs.FileInfo) (user, group int) {
 func lock(path string) (unlock func(), alone bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, err
+		return nil, false, noFolder(err)
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	for {

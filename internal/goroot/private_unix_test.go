@@ -87,6 +87,29 @@ func TestAFolderThatCannotBeMade(t *testing.T) {
 	if _, err := Cached(newRoot(t), "go1.99", filepath.Join(file, ".cache", "clonerand")); err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	if err := os.MkdirAll(filepath.Join(cache, "lock"), 0o700); err != nil { // as on a read-only file system
+		t.Fatal(err)
+	}
+	if _, err := Cached(newRoot(t), "go1.99", cache); err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME") {
+		t.Errorf("without a lock: the error does not say what to do: %v", err)
+	}
+}
+
+// The primary group is often one of all users.
+func TestWhoseAGroupIs(t *testing.T) {
+	for _, c := range []struct {
+		mode        os.FileMode
+		group, user int
+		others      bool
+	}{
+		{0o755, 100, 1000, false}, {0o775, 1000, 1000, false}, {0o775, 0, 1000, false},
+		{0o775, 100, 1000, true}, {0o757, 1000, 1000, true},
+	} {
+		if got := othersWrite(c.mode, c.group, c.user); got != c.others {
+			t.Errorf("mode %#o, group %d, user %d: %v", c.mode, c.group, c.user, got)
+		}
+	}
 }
 
 func mkdir(d string, mode os.FileMode) error {
