@@ -314,6 +314,9 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 		t.Errorf("with the import: %s", errs)
 	}
 
+	s.write("cmd/two/main.go", "package main\n\nimport (\n\t\"fmt\n)\n")
+	s.refused("string literal not terminated", "build", "./cmd/two")
+
 	// A version of the package from before the hook.
 	s.write("old/go.mod", "module "+packagePath+"\n\ngo 1.26.0\n")
 	s.write("old/rand.go", "package rand\n")

@@ -243,6 +243,7 @@ type listedPackage struct {
 	Dir, ImportPath, Name string
 	DepOnly, Standard     bool
 	GoFiles, Deps         []string
+	Error                 *struct{ Err string }
 }
 
 // check refuses what would not draw from the package, though it was asked to: before
@@ -295,6 +296,8 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	for _, p := range packages {
 		switch {
 		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
+		case !slices.Contains(p.Deps, packagePath) && p.Error != nil: // of imports that cannot be read none is known
+			return fmt.Errorf("%s cannot be checked: %s", p.ImportPath, p.Error.Err)
 		case !slices.Contains(p.Deps, packagePath):
 			without = append(without, p.ImportPath)
 		case why == "":
@@ -381,7 +384,7 @@ func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 		args = append(args, "-mod=mod", "-modfile="+b.modfile)
 		env = apart
 	}
-	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps", "--")
+	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps,Error", "--")
 	out, err := b.tool.run(b.module, env, append(args, b.packages...)...)
 	if err != nil {
 		return nil, err

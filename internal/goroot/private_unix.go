@@ -21,10 +21,22 @@ func privateFolder(dir string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// Before anything is made there: root, with the home of somebody else, would leave folders behind
+	// that are root's.
+	there := filepath.Dir(dir)
+	for there != filepath.Dir(there) {
+		if _, err := os.Stat(there); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		there = filepath.Dir(there)
+	}
+	if _, err := above(dir, there); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", noFolder(err)
 	}
-	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	real, err := above(dir, filepath.Dir(dir))
 	if err != nil {
 		return "", err
 	}
@@ -45,8 +57,17 @@ func privateFolder(dir string) (path string, err error) {
 	case info.Mode().Perm()&0o077 != 0:
 		return "", refuse(dir, fmt.Sprintf("has mode %#o, so others may have changed it", info.Mode().Perm()))
 	}
-	// Who can rename a folder above it can put another in its place.
-	for up := real; ; up = filepath.Dir(up) {
+	return dir, nil
+}
+
+// above refuses dir if somebody else could rename a folder above it, and put another in its
+// place. It returns the path of up, the first of these folders, without symbolic links.
+func above(dir, up string) (real string, err error) {
+	real, err = filepath.EvalSymlinks(up)
+	if err != nil {
+		return "", noFolder(err)
+	}
+	for up = real; ; up = filepath.Dir(up) {
 		info, err := os.Lstat(up)
 		if err != nil {
 			return "", err
@@ -61,7 +82,7 @@ func privateFolder(dir string) (path string, err error) {
 			return "", refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
 		}
 		if up == filepath.Dir(up) {
-			return dir, nil
+			return real, nil
 		}
 	}
 }
