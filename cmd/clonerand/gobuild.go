@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -250,6 +251,10 @@ type listedPackage struct {
 // anything is built.
 func (b *goBuild) check(env *goSettings, tree string) error {
 	now, err := b.tool.settings("", nil, b.chdir()...)
+	var ran *exec.ExitError
+	if err != nil && !errors.As(err, &ran) && tree != env.GOROOT {
+		return fmt.Errorf("the go command of the patched tree does not run: %w; remove %s, or, where it is mounted noexec, name another cache folder with XDG_CACHE_HOME", err, tree)
+	}
 	if err != nil {
 		return err
 	}
