@@ -211,6 +211,7 @@ var wholeBuilds = []wholeBuild{
 	{name: "coverpkg-std", flags: []string{"-cover", "-coverpkg=std"}},
 	{name: "fips-latest", env: []string{"GOFIPS140=latest"}, fips: true},
 	{name: "fips-v1.0.0", env: []string{"GOFIPS140=v1.0.0"}, fips: true},
+	{name: "fips-v1.26.0", env: []string{"GOFIPS140=v1.26.0"}, fips: true},
 	{name: "boringcrypto", env: []string{"GOEXPERIMENT=boringcrypto", "CGO_ENABLED=1"}, cgo: true, partly: "BoringCrypto"},
 }
 

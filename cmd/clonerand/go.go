@@ -108,7 +108,10 @@ func (g *goTool) run(dir string, env []string, args ...string) ([]byte, error) {
 		if why == "" {
 			why = strings.TrimSpace(stdout.String())
 		}
-		return stdout.Bytes(), fmt.Errorf("go %s: %w\n%s", args[0], err, why)
+		if why != "" {
+			why = "\n" + why
+		}
+		return stdout.Bytes(), fmt.Errorf("go %s: %w%s", args[0], err, why)
 	}
 	return stdout.Bytes(), nil
 }

@@ -314,6 +314,9 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 		t.Errorf("with the import: %s", errs)
 	}
 
+	s.write("cmd/two/main.go", "package main\n\nimport (\n\t\"fmt\n)\n")
+	s.refused("string literal not terminated", "build", "./cmd/two")
+
 	// A version of the package from before the hook.
 	s.write("old/go.mod", "module "+packagePath+"\n\ngo 1.26.0\n")
 	s.write("old/rand.go", "package rand\n")
@@ -330,11 +333,12 @@ func TestTheToolchainIsNotRewritten(t *testing.T) {
 	tree, _, _ := s.run("env", "GOROOT")
 	src := filepath.Join(strings.TrimSpace(tree), "src")
 	for _, args := range [][]string{{"fmt", "-n", "errors"}, {"fix", "-diff", "errors"}, {"generate", "-n", "-run", "x", "errors"},
-		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"}} {
+		{"fmt", "-n", filepath.Join(src, "errors", "join.go")}, {"fmt", "-C", src, "-n", filepath.Join("errors", "join.go")}, {"fix", "-C", filepath.Join(src, "errors"), "-diff"},
+		{"vet", "-fix", "-diff", "errors"}, {"vet", "-C", src, "-fix=true", "-diff", "./errors"}} {
 		s.refused("links to those of your own Go", args...)
 	}
 	s.write("lib/lib.go", "package   lib\n")
-	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}} {
+	for _, args := range [][]string{{"generate", "./..."}, {"fmt", "-C", "lib"}, {"fmt", "tag.go"}, {"vet", "-fix", "./lib"}, {"vet", "errors"}} {
 		if out, errs, status := s.run(args...); status != 0 {
 			t.Errorf("go %q: status %d, %s%s", args, status, out, errs)
 		}
@@ -342,6 +346,8 @@ func TestTheToolchainIsNotRewritten(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(s.dir, "lib/lib.go")); string(text) != "package lib\n" {
 		t.Errorf("go fmt made %q, %v", text, err)
 	}
+	s.env = append(s.env, "GOFLAGS=-fix")
+	s.refused("links to those of your own Go", "vet", "-diff", "errors")
 }
 
 // PACKAGE@VERSION is of a module of its own, whatever the current folder is in.
@@ -351,7 +357,7 @@ func TestInstallOfAVersion(t *testing.T) {
 	}
 	s := newScene(t)
 	proxy := t.TempDir()
-	publish := func(path string, files map[string]string) {
+	publish := func(path, version string, files map[string]string) {
 		t.Helper()
 		dir := filepath.Join(proxy, filepath.FromSlash(path), "@v")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -360,14 +366,14 @@ func TestInstallOfAVersion(t *testing.T) {
 		var archive bytes.Buffer
 		z := zip.NewWriter(&archive)
 		for name, text := range files {
-			w, err := z.Create(path + "@v1.2.3/" + name)
+			w, err := z.Create(path + "@" + version + "/" + name)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.Write([]byte(text))
 		}
 		z.Close()
-		for name, text := range map[string]string{"list": "v1.2.3\n", "v1.2.3.info": `{"Version":"v1.2.3"}`, "v1.2.3.mod": files["go.mod"], "v1.2.3.zip": archive.String()} {
+		for name, text := range map[string]string{"list": version + "\n", version + ".info": `{"Version":"` + version + `"}`, version + ".mod": files["go.mod"], version + ".zip": archive.String()} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -386,16 +392,21 @@ func TestInstallOfAVersion(t *testing.T) {
 			}
 		}
 	}
-	publish(packagePath, ours)
+	publish(packagePath, "v1.2.3", ours)
 	_, requires, _ := strings.Cut(s.repository("go.mod"), "\n")
-	publish("example.com/tools", map[string]string{
+	tools := map[string]string{
 		"go.mod":              "module example.com/tools\n" + requires + "\nrequire " + packagePath + " v1.2.3\n",
 		"with/main.go":        strings.Replace(programText, "tag, ", "", 1),
 		"without/main.go":     withoutText,
 		"tagged/main.go":      withoutText,
 		"tagged/rand.go":      "//go:build !lite\n\npackage main\n\nimport _ \"" + packagePath + "\"\n",
 		"internal/x/dummy.go": "package x\n",
-	})
+		"sub/with/main.go":    strings.Replace(programText, "tag, ", "", 1),
+		"sub/without/main.go": withoutText,
+	}
+	publish("example.com/tools", "v1.2.3", tools)
+	// A module in the folder of another, which does not have the packages that the other has there.
+	publish("example.com/tools/sub", "v1.2.3", map[string]string{"go.mod": "module example.com/tools/sub\n", "sub.go": "package sub\n"})
 	bin := t.TempDir()
 	cache := t.TempDir()
 	old, _, _ := s.exec("go", "env", "GOPROXY")
@@ -419,7 +430,16 @@ func TestInstallOfAVersion(t *testing.T) {
 	}
 	s.refused("example.com/tools/without\n", "install", "example.com/tools/without@latest")
 	s.refused("example.com/tools/without\n", "install", "example.com/tools/...@latest")
+	s.patched("run", "example.com/tools/sub/with@v1.2.3")
 	s.refused("no module with the package", "install", "example.com/missing@latest")
+	s.refused("no module with the package", "install", "example.com/tools/missing@latest")
+	tools["sub/without/main.go"] = tools["sub/with/main.go"] // in a later version
+	publish("example.com/tools", "v1.3.0", tools)
+	s.refused("example.com/tools/sub/without\n", "install", "example.com/tools/sub/without@v1.2.3")
+	s.refused("no program example.com/tools/sub/wi...", "install", "example.com/tools/sub/wi...@v1.2.3")
+	s.patched("run", "example.com/tools/sub/without@v1.3.0")
+	s.patched("run", "example.com/tools/sub/without@latest")
+	s.refused("example.com/tools/without\n", "install", "example.com/tools/without@v1.2.3")
 	if _, err := os.Stat(filepath.Join(bin, "without"+executableSuffix)); err == nil {
 		t.Error("it was installed")
 	}

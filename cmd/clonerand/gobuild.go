@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -191,11 +193,15 @@ func (b *goBuild) download() error {
 	first, query, _ := strings.Cut(b.packages[0], "@")
 	var found struct{ Path, Version, Dir, Error string }
 	var why error
-	prefix, _, _ := strings.Cut(first, "...")
+	prefix, _, wild := strings.Cut(first, "...")
 	for prefix = strings.TrimSuffix(prefix, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
 		out, err := b.tool.run(tmp, apart, "mod", "download", "-json", prefix+"@"+query)
 		if json.Unmarshal(out, &found) == nil && found.Dir != "" && err == nil {
-			break
+			// The longest path of a module which has the package, as the go command chooses.
+			if files, _ := fs.Glob(os.DirFS(found.Dir), path.Join(".", strings.TrimPrefix(first, prefix), "*.go")); wild || len(files) > 0 {
+				break
+			}
+			err = fmt.Errorf("%s@%s does not have it", found.Path, found.Version)
 		}
 		found.Dir = ""
 		why = errors.Join(why, err)
@@ -238,11 +244,16 @@ type listedPackage struct {
 	Dir, ImportPath, Name string
 	DepOnly, Standard     bool
 	GoFiles, Deps         []string
+	Error                 *struct{ Err string }
 }
 
 // check refuses a build that would not draw from the package, before anything is built.
 func (b *goBuild) check(env *goSettings, tree string) error {
 	now, err := b.tool.settings("", nil, b.chdir()...)
+	var ran *exec.ExitError
+	if err != nil && !errors.As(err, &ran) && tree != env.GOROOT {
+		return fmt.Errorf("the go command of the patched tree does not run: %w; remove %s, or, where it is mounted noexec, name another cache folder with XDG_CACHE_HOME", err, tree)
+	}
 	if err != nil {
 		return err
 	}
@@ -260,7 +271,7 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if err := b.checkOverlay(env, tree); err != nil {
 		return err
 	}
-	if b.rewrites() {
+	if b.rewrites(env) {
 		return b.checkRewrite(tree)
 	}
 	if !b.links() {
@@ -269,6 +280,10 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	packages, err := b.list(env)
 	if err != nil {
 		return err
+	}
+	// A pattern that matches nothing here may match in the module above.
+	if b.module != "" && !slices.ContainsFunc(packages, func(p listedPackage) bool { return p.Name == "main" && !p.DepOnly && isBelow(p.Dir, b.module) }) {
+		return fmt.Errorf("no program %s in %s", strings.Join(b.packages, ", "), b.module)
 	}
 	hooked, why := false, ""
 	for _, p := range packages {
@@ -285,6 +300,8 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	for _, p := range packages {
 		switch {
 		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
+		case !slices.Contains(p.Deps, packagePath) && p.Error != nil: // of imports that cannot be read none is known
+			return fmt.Errorf("%s cannot be checked: %s", p.ImportPath, p.Error.Err)
 		case !slices.Contains(p.Deps, packagePath):
 			without = append(without, p.ImportPath)
 		case why == "":
@@ -301,8 +318,12 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 }
 
 // rewrites reports whether the go command is to change source files.
-func (b *goBuild) rewrites() bool {
-	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate"
+func (b *goBuild) rewrites(env *goSettings) bool {
+	fixes := slices.ContainsFunc(b.args, func(a string) bool {
+		return a == "-fix" || a == "--fix" || strings.HasPrefix(a, "-fix=") || strings.HasPrefix(a, "--fix=")
+	}) ||
+		slices.ContainsFunc(splitGOFLAGS(env.GOFLAGS), func(f goFlag) bool { return f.name == "fix" })
+	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate" || b.args[0] == "vet" && fixes
 }
 
 // checkRewrite refuses to change files of the tree: they are links to the toolchain's own.
@@ -367,7 +388,7 @@ func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 		args = append(args, "-mod=mod", "-modfile="+b.modfile)
 		env = apart
 	}
-	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps", "--")
+	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps,Error", "--")
 	out, err := b.tool.run(b.module, env, append(args, b.packages...)...)
 	if err != nil {
 		return nil, err

@@ -51,10 +51,11 @@ func Patch(root string) ([]File, error) {
 	}
 	files := make(map[string][]byte)
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+		name := filepath.Join(folder, e.Name())
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		if files[e.Name()], err = os.ReadFile(filepath.Join(folder, e.Name())); err != nil {
+		if files[e.Name()], err = os.ReadFile(name); err != nil {
 			return nil, err
 		}
 	}

@@ -21,10 +21,22 @@ func privateFolder(dir string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// Before anything is made there: root, with the home of somebody else, would leave folders behind
+	// that are root's.
+	there := filepath.Dir(dir)
+	for there != filepath.Dir(there) {
+		if _, err := os.Stat(there); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		there = filepath.Dir(there)
+	}
+	if _, err := above(dir, there); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", noFolder(err)
 	}
-	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	real, err := above(dir, filepath.Dir(dir))
 	if err != nil {
 		return "", err
 	}
@@ -45,8 +57,17 @@ func privateFolder(dir string) (path string, err error) {
 	case info.Mode().Perm()&0o077 != 0:
 		return "", refuse(dir, fmt.Sprintf("has mode %#o, so others may have changed it", info.Mode().Perm()))
 	}
-	// Who can rename a folder above it can put another in its place.
-	for up := real; ; up = filepath.Dir(up) {
+	return dir, nil
+}
+
+// above refuses dir if somebody else could rename a folder above it, and put another in its
+// place. It returns the path of up, the first of these folders, without symbolic links.
+func above(dir, up string) (real string, err error) {
+	real, err = filepath.EvalSymlinks(up)
+	if err != nil {
+		return "", noFolder(err)
+	}
+	for up = real; ; up = filepath.Dir(up) {
 		info, err := os.Lstat(up)
 		if err != nil {
 			return "", err
@@ -57,13 +78,20 @@ func privateFolder(dir string) (path string, err error) {
 		case owner != 0 && owner != os.Geteuid():
 			return "", refuse(dir, fmt.Sprintf("lies in %s, which belongs to user %d", up, owner))
 		case mode&fs.ModeSticky != 0:
-		case mode.Perm()&0o002 != 0, mode.Perm()&0o020 != 0 && group != 0 && group != os.Getegid():
+		case othersWrite(mode, group, os.Geteuid()):
 			return "", refuse(dir, fmt.Sprintf("lies in %s, which others can write to (mode %#o)", up, mode.Perm()))
 		}
 		if up == filepath.Dir(up) {
-			return dir, nil
+			return real, nil
 		}
 	}
+}
+
+// othersWrite reports whether somebody but root and a user can write to a folder of these two. A group
+// is taken for the user's own where it has the number of the user, as useradd gives it: the
+// primary group, which new files get, is in other places that of all users.
+func othersWrite(mode fs.FileMode, group, user int) bool {
+	return mode.Perm()&0o002 != 0 || mode.Perm()&0o020 != 0 && group != 0 && group != user
 }
 
 func noFolder(err error) error {
@@ -86,7 +114,7 @@ func ownerOf(info fs.FileInfo) (user, group int) {
 func lock(path string) (unlock func(), alone bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, false, err
+		return nil, false, noFolder(err)
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	for {

@@ -3,8 +3,10 @@
 package goroot
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,11 +31,14 @@ func TestAFolderThatOthersCouldFillIsRefused(t *testing.T) {
 		"above it open to all": {func(d string) error { return os.Chmod(filepath.Dir(d), 0o777) }, "which others can write to"},
 		"above it sticky":      {func(d string) error { return os.Chmod(filepath.Dir(d), 0o777|os.ModeSticky) }, ""},
 		"of another user":      {func(d string) error { return mkdirOf(d, 12345) }, "belongs to user 12345"},
+		"above it of another user, with a folder to make": {func(d string) error {
+			return errors.Join(os.Remove(filepath.Dir(d)), os.Chown(filepath.Dir(filepath.Dir(d)), 12345, -1))
+		}, "which belongs to user 12345"},
 		"above it of another user": {func(d string) error { return os.Chown(filepath.Dir(d), 12345, -1) },
 			"which belongs to user 12345"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if strings.HasSuffix(name, "of another user") && os.Geteuid() != 0 {
+			if strings.Contains(name, "of another user") && os.Geteuid() != 0 {
 				t.Skip("only root can give a folder away")
 			}
 			root := newRoot(t)
@@ -45,6 +50,12 @@ func TestAFolderThatOthersCouldFillIsRefused(t *testing.T) {
 			if err := c.prepare(cache); err != nil {
 				t.Fatal(err)
 			}
+			folders := func() []string {
+				a, _ := filepath.Glob(filepath.Join(filepath.Dir(parent), "*"))
+				b, _ := filepath.Glob(filepath.Join(parent, "*"))
+				return append(a, b...)
+			}
+			before := folders()
 			tree, err := Cached(root, "go1.99", cache)
 			if c.why == "" {
 				if info, _ := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
@@ -57,6 +68,9 @@ func TestAFolderThatOthersCouldFillIsRefused(t *testing.T) {
 			}
 			if made, _ := filepath.Glob(filepath.Join(cache, "go1.99*")); len(made) > 0 {
 				t.Errorf("it made %q", made)
+			}
+			if after := folders(); !slices.Equal(before, after) {
+				t.Errorf("there were %q, and now there are %q", before, after)
 			}
 		})
 	}
@@ -86,6 +100,29 @@ func TestAFolderThatCannotBeMade(t *testing.T) {
 	}
 	if _, err := Cached(newRoot(t), "go1.99", filepath.Join(file, ".cache", "clonerand")); err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME") {
 		t.Errorf("the error does not say what to do: %v", err)
+	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	if err := os.MkdirAll(filepath.Join(cache, "lock"), 0o700); err != nil { // as on a read-only file system
+		t.Fatal(err)
+	}
+	if _, err := Cached(newRoot(t), "go1.99", cache); err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME") {
+		t.Errorf("without a lock: the error does not say what to do: %v", err)
+	}
+}
+
+// The primary group is often one of all users.
+func TestWhoseAGroupIs(t *testing.T) {
+	for _, c := range []struct {
+		mode        os.FileMode
+		group, user int
+		others      bool
+	}{
+		{0o755, 100, 1000, false}, {0o775, 1000, 1000, false}, {0o775, 0, 1000, false},
+		{0o775, 100, 1000, true}, {0o757, 1000, 1000, true},
+	} {
+		if got := othersWrite(c.mode, c.group, c.user); got != c.others {
+			t.Errorf("mode %#o, group %d, user %d: %v", c.mode, c.group, c.user, got)
+		}
 	}
 }
 
