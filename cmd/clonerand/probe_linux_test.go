@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -61,22 +63,32 @@ func TestProbeRunSeesThePauseThatIsLongerThanItsTime(t *testing.T) {
 	}
 	for range 3 {
 		cmd := exec.Command(program(t), "probe", "run", "-for", "500ms", "-o", filepath.Join(t.TempDir(), "probe"))
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
+		output, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = cmd.Stdout
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
-		cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(700 * time.Millisecond)
-		cmd.Process.Signal(syscall.SIGCONT)
-		err := cmd.Wait()
+		var out bytes.Buffer
 		var longest time.Duration
-		for line := range strings.Lines(out.String()) {
-			if value, ok := strings.CutPrefix(line, "longest pause so far: "); ok {
-				longest, _ = time.ParseDuration(strings.TrimSpace(value))
+		stopped := false
+		for lines := bufio.NewScanner(output); lines.Scan(); {
+			fmt.Fprintln(&out, lines.Text())
+			value, ok := strings.CutPrefix(lines.Text(), "longest pause so far: ")
+			if !ok {
+				continue
+			}
+			longest, _ = time.ParseDuration(value)
+			if !stopped { // it reads by now
+				stopped = true
+				cmd.Process.Signal(syscall.SIGSTOP)
+				time.Sleep(700 * time.Millisecond)
+				cmd.Process.Signal(syscall.SIGCONT)
 			}
 		}
+		err = cmd.Wait()
 		if err != nil || longest < 600*time.Millisecond {
 			t.Errorf("stopped for 700 ms: %v, it says: %s", err, &out)
 		}
