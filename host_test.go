@@ -387,6 +387,38 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 	}
 }
 
+// The burst is as long as the pause asks for, also where the mix after it fails and where an event
+// says that nobody knows how long the pause was.
+func TestBurstTakesNoLessThanItsShareOfThePause(t *testing.T) {
+	const turn = 25
+	w := newWorld(0)
+	w.step, w.cpu = turn, nil
+	r := rested(t, w, 0)
+	exhaust(t, r)
+	readN(t, r, 16) // from a buffer that is not mixed
+	read := func(pause uint64, event bool, again int) (readings, looks int) {
+		w := w.clone()
+		r := cloneReader(r, w)
+		if w.counter += pause; event {
+			r.conf().host.clones.bump()
+		}
+		w.before = func(look int) {
+			if look == again {
+				w.counter += gTicks + us
+			}
+		}
+		readN(t, r, 16)
+		return w.readings, w.looks
+	}
+	const burst = burstTimes * int(gTicks) / turn
+	once, looks := read(20*ms, false, -1)
+	twice, _ := read(20*ms, false, looks-1) // which ends the mix
+	told, _ := read(0, true, -1)
+	if once < burst || twice < 2*burst || told < burst {
+		t.Errorf("readings: %d after a pause, %d with a second one in the mix, %d after an event; a burst has %d", once, twice, told, burst)
+	}
+}
+
 // In this model both clones' kernels are clones, there is no instruction, and
 // they read the same counter value first after the restore. What tells them apart is
 // how long each turn of the burst takes. The model gives a turn 0 or 1 tick of jitter at
