@@ -377,6 +377,43 @@ func movedToAnotherCPU(t *testing.T, late bool) {
 	})
 }
 
+// The same in the middle of a Read: that it was set back shows that the old limits are not those of
+// this counter, and what of the Read follows is not judged by them.
+func TestARateThatChangesInTheMiddleOfARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(0)
+		r := rested(t, w, 0)
+		exhaust(t, r)
+		readN(t, r, 16) // from a buffer that is not mixed
+		w.counter += ms
+		looks := 0
+		read := func(i uint64, changed, at int) []byte {
+			w := w.clone()
+			r := cloneReader(r, w)
+			w.before = func(look int) {
+				if looks = look; look == changed {
+					w.counter -= 1000 * ms
+					w.rate, w.step = 25e6, 1
+				}
+				if look == at {
+					w.counter += 1750 // 70 us
+					w.cpu, w.system = streamOf("cpu", i), streamOf("system", i)
+				}
+			}
+			return readN(t, r, 16)
+		}
+		read(0, -1, -1)
+		for changed := range looks + 1 {
+			read(0, changed, -1)
+			for at, end := changed, looks; at <= end; at++ {
+				if equalBlocks(read(1, changed, at), read(2, changed, at)) != 0 {
+					t.Errorf("set back at look %d, cloned before look %d: a block is equal", changed, at)
+				}
+			}
+		}
+	})
+}
+
 // A pause of 10 ms is common. On a clock that moves in steps it must not make the
 // limits stale.
 func TestACoarseClockDoesNotMakeTheLimitsStale(t *testing.T) {
