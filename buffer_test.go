@@ -131,6 +131,21 @@ func TestClonesOfAGeneratorReadNothingEqual(t *testing.T) {
 	}
 }
 
+// Each buffer has a mix key of its own, which is no output.
+func TestEachBufferHasAKey(t *testing.T) {
+	r := newPool(newWorld(0).host(), 1)
+	var keys, out []byte
+	for range 3 {
+		out = append(out, readN(t, r, 16)...)
+		keys = append(keys, r.shard(0).buffer.key[:]...)
+		out = append(out, r.shard(0).buffer.out[:]...)
+		exhaust(t, r)
+	}
+	if anyTwice(keys) || bytes.Contains(keys, make([]byte, blockLen)) || equalBlocks(keys, out) != 0 {
+		t.Errorf("keys % x", keys)
+	}
+}
+
 func TestWhatWasHandedOutIsErased(t *testing.T) {
 	for _, pause := range []uint64{0, ms} {
 		r := rested(t, newWorld(0), pause)

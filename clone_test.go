@@ -154,6 +154,15 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	if h.clones.forks() != 1 || advised == before {
 		t.Errorf("after 11 ms: %d forks, advised %d times", h.clones.forks(), advised-before)
 	}
+	// Once more a little later, and then no more.
+	w.counter += 9 * ms
+	readN(t, r, 16)
+	for before, i := advised, 0; i < 3; i++ {
+		w.counter += ms
+		if readN(t, r, 16); advised != before {
+			t.Fatal("each Read after any pause advises the page")
+		}
+	}
 	// Where the page cannot be advised any more, each poll looks at the process ID.
 	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
 	w.counter += 11 * ms

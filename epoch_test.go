@@ -514,6 +514,20 @@ func TestPredictionResistanceWithAnNVSeedOnly(t *testing.T) {
 	}
 }
 
+// A Read finds kept output as it is again after the switch was on and off.
+func TestReadsAreFastAfterPredictionResistance(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	exhaust(t, r)
+	readN(t, r, 16) // from a buffer that is not mixed
+	r.resist(true)
+	r.resist(false)
+	readN(t, r, 16)
+	if s := r.shard(0); !s.serves(16, r.epoch.Load(), s.window.last+w.step) {
+		t.Error("a Read after it is not served on the fast path")
+	}
+}
+
 func TestDefaultPredictionResistance(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		if err := SetPredictionResistance(on); err != nil {

@@ -289,6 +289,30 @@ func TestReseedsAfterAnEventWithoutAnInstruction(t *testing.T) {
 	}
 }
 
+// One that fails is made up for by the next Read.
+func TestASeedingAfterAnEventThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(0)
+		w.cpu = nil
+		h := w.host()
+		r := newPool(h, 1)
+		readN(t, r, 16)
+		h.clones.bump()
+		readN(t, r, 16)
+		time.Sleep(2 * time.Millisecond)
+		w.counter += 2 * ms
+		h.system = readerFunc(func([]byte) (int, error) { return 0, errors.New("broken") })
+		if _, err := r.Read(make([]byte, 16)); err == nil {
+			t.Fatal("no seeding is due")
+		}
+		h.system = w
+		seeded := w.seeded
+		if readN(t, r, 16); w.seeded == seeded {
+			t.Error("the seeding that failed is forgotten")
+		}
+	})
+}
+
 func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 	broken := errors.New("broken")
 	for _, size := range []int{16, 1024, 1025, 200 << 10} {

@@ -414,6 +414,20 @@ func TestARateThatChangesInTheMiddleOfARead(t *testing.T) {
 	})
 }
 
+// What a window was opened by is not believed any more where the counter is found to be unusable.
+func TestNoWindowIsOpenWithoutACounter(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, ms)
+	readN(t, r, 16) // opens it, and draws a salt
+	r.conf().host.pause.limits.Store(counterOff().limits.Load())
+	for range 2 {
+		draws := w.drawn["system"]
+		if readN(t, r, 16); w.drawn["system"] == draws {
+			t.Error("a Read without a counter has no salt of its own")
+		}
+	}
+}
+
 // A pause of 10 ms is common. On a clock that moves in steps it must not make the
 // limits stale.
 func TestACoarseClockDoesNotMakeTheLimitsStale(t *testing.T) {

@@ -299,6 +299,68 @@ func TestACloneInTheEighthTry(t *testing.T) {
 	})
 }
 
+// Without a counter and a page the process ID alone shows a fork. One that falls behind a Read's
+// last draw is noticed, too: parent and child drew the same.
+func TestAForkBehindTheLastDraw(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		w := newWorld(0)
+		r := newPool(w.unwatched(), 1)
+		readN(t, r, 16)
+		draws := 0
+		read := func(fork int) []byte {
+			w := w.clone()
+			h, pid := w.unwatched(), 1
+			draw := func() {
+				if draws++; draws == fork {
+					pid = 2
+				}
+			}
+			random := h.random
+			h.random = func() (x, y uint64, ok bool) { defer draw(); return random() }
+			h.system = readerFunc(func(b []byte) (int, error) { defer draw(); return w.Read(b) })
+			h.clones.identity = func() int { return pid }
+			h.cloneDetectors(r.conf().host)
+			draws = 0
+			return readN(t, clonePool(r, h), size)
+		}
+		inParent := read(-1)
+		if again := read(-1); !bytes.Equal(inParent, again) {
+			t.Fatal("two copies differ without a fork, so this test shows nothing")
+		}
+		if equalBlocks(inParent, read(draws)) != 0 {
+			t.Errorf("Read of %d: parent and child return the same", size)
+		}
+	}
+}
+
+// Where the kernel wipes a state in a child and no detector tells of the fork, the state itself
+// does: nothing is made of zeros.
+func TestAWipedStateIsSeeded(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		w := newWorld(0)
+		r := rested(t, w, ms)
+		read := func(at int) (looks, seeded int) {
+			w := w.clone()
+			r := cloneReader(r, w)
+			before := 0
+			w.before = func(look int) {
+				if look == at {
+					*r.shard(0).secrets = secrets{}
+					before = w.seeded
+				}
+			}
+			readN(t, r, size)
+			return w.looks, w.seeded - before
+		}
+		looks, _ := read(-1)
+		for at := range looks {
+			if _, seeded := read(at); seeded == 0 {
+				t.Errorf("Read of %d, wiped before look %d of %d: the state was not seeded after it", size, at, looks)
+			}
+		}
+	}
+}
+
 // A large Read that goes on as small ones has, as a whole, no more tries than another
 // when this seems to be a new clone at every look.
 func TestALargeReadInSmallPartsEndsInEventsWithoutEnd(t *testing.T) {
