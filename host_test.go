@@ -343,6 +343,8 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 						t.Errorf("%d, %v", n, err)
 					case err != nil && !bytes.Equal(b, make([]byte, size)):
 						t.Error("something was left in the buffer")
+					case err != nil && r.shard(0).drbg.seed != [seedLen]byte{}:
+						t.Error("what was collected is left in the state")
 					}
 					h.system = w
 					drawn := w.drawn["system"]
@@ -438,8 +440,10 @@ func TestBurstTakesNoLessThanItsShareOfThePause(t *testing.T) {
 	once, looks := read(20*ms, false, -1)
 	twice, _ := read(20*ms, false, looks-1) // which ends the mix
 	told, _ := read(0, true, -1)
-	if once < burst || twice < 2*burst || told < burst {
-		t.Errorf("readings: %d after a pause, %d with a second one in the mix, %d after an event; a burst has %d", once, twice, told, burst)
+	cut, _ := read(0, true, 100) // in the burst of the seeding
+	if once < burst || twice < 2*burst || told < burst || cut < burst+50 {
+		t.Errorf("readings: %d after a pause, %d with a second one in the mix, %d after an event, %d with a pause after it; a burst has %d",
+			once, twice, told, cut, burst)
 	}
 }
 
@@ -497,6 +501,9 @@ func TestASlowCounterThatStandsStillEndsTheBurst(t *testing.T) {
 		}
 	}
 	readN(t, r, 16)
+	if r.shard(0).window.open() {
+		t.Error("a window is open on a counter that stands still")
+	}
 	readN(t, r, 5000)
 }
 
