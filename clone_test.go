@@ -165,8 +165,12 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	}
 	// Where the page cannot be advised any more, each poll looks at the process ID.
 	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
+	number := h.clones.number()
 	w.counter += 11 * ms
 	readN(t, r, 16)
+	if h.clones.number() != number+1 {
+		t.Error("the number did not move when the page was found not to be trusted")
+	}
 	pid = 3
 	if h.clones.poll(); h.clones.forks() != 2 {
 		t.Error("the process ID is not polled though the page is not trusted")
@@ -358,13 +362,53 @@ func TestOnCloneIsToldByAReadAGenerationAndThePoll(t *testing.T) {
 }
 
 func TestOnCloneIsToldOfAFork(t *testing.T) {
-	var pid atomic.Int64
-	w := noDetectors()
-	w.identity = func() int { return int(pid.Load()) }
-	told := make(chan uint64, 1)
-	defer w.onClone(func(generation uint64) { told <- generation })()
-	pid.Store(7)
-	wantTold(t, told, 2)
+	for name, page := range map[string]*uint64{"no page": nil, "a page that was restored without its advice": new(uint64)} {
+		t.Run(name, func(t *testing.T) {
+			var pid atomic.Int64
+			w := noDetectors()
+			if page != nil {
+				w.forkPage = func() (*uint64, string) { return page, "" }
+			}
+			w.identity = func() int { return int(pid.Load()) }
+			told := make(chan uint64, 1)
+			defer w.onClone(func(generation uint64) { told <- generation })()
+			pid.Store(7)
+			wantTold(t, told, 2)
+		})
+	}
+}
+
+// Of those who see the same event one tells of it, and who is late tells nothing.
+func TestOnCloneIsToldOncePerEvent(t *testing.T) {
+	told := make(chan uint64, 10_000)
+	h := &cloneHook{f: func(generation uint64) { told <- generation }}
+	const events = 1000
+	for number := range uint64(events) {
+		var ready atomic.Int32
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for ready.Add(1); ready.Load() < 2; {
+				}
+				h.tell(number + 1)
+			})
+		}
+		wg.Wait()
+		h.tell(number)
+	}
+	seen := make(map[uint64]bool)
+	for range events {
+		select {
+		case number := <-told:
+			seen[number] = true
+		case <-time.After(10 * time.Second):
+			t.Fatalf("told of %d events", len(seen))
+		}
+	}
+	time.Sleep(10 * time.Millisecond)
+	if len(seen) != events || len(told) != 0 {
+		t.Errorf("told %d times more than of %d events", len(told)+events-len(seen), events)
+	}
 }
 
 func TestOnCloneStops(t *testing.T) {
@@ -385,6 +429,43 @@ func TestOnCloneStops(t *testing.T) {
 	defer h.clones.onClone(func(generation uint64) { again <- generation })()
 	atomic.AddUint64(&words[0], 1)
 	wantTold(t, again, 3)
+}
+
+// An event in the middle of the registration is told, too.
+func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
+	w := noDetectors()
+	w.current()
+	looks := 0
+	w.identity = func() int {
+		if looks++; looks == 1 { // the number of before is known by now
+			w.bump()
+		}
+		return 1
+	}
+	told := make(chan uint64, 1)
+	defer w.onClone(func(generation uint64) { told <- generation })()
+	wantTold(t, told, 2)
+}
+
+func TestOnCloneIsStoppedOnce(t *testing.T) {
+	w := noDetectors()
+	for range 1000 {
+		stop := w.onClone(func(uint64) {})
+		var ready, stopped atomic.Int32
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for ready.Add(1); ready.Load() < 2; {
+				}
+				if stop() {
+					stopped.Add(1)
+				}
+			})
+		}
+		if wg.Wait(); stopped.Load() != 1 {
+			t.Fatalf("%d of two who stop at once are told that they did", stopped.Load())
+		}
+	}
 }
 
 // Many register, stop and read while the signal moves: each that stays is told of the

@@ -199,7 +199,9 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 				c.now += tt.fastest - tt.mix
 			}
 		})
-		if got := l.allowance.Load(); got != tt.allowance || mixes != 64 {
+		allowance := l.allowance.Load()
+		p.widen(l, func() { mixes++ }) // is not measured again
+		if got := l.allowance.Load(); got != tt.allowance || got != allowance || mixes != 64 {
 			t.Errorf("mixes of %d, the fastest %d: allowance %d after %d mixes, not %d", tt.mix, tt.fastest, got, mixes, tt.allowance)
 		}
 	}
@@ -218,6 +220,9 @@ func TestCounterSwitchedOff(t *testing.T) {
 		}
 		readN(t, defaultReader, 16)
 		readN(t, defaultReader, 5000)
+		if l := p.limits.Load(); l != nil && l.why != "" && (p.usual.Load() || p.peek() != 0) {
+			os.Stdout.WriteString("it is read all the same\n")
+		}
 		return
 	}
 	for _, value := range []string{"off", "on", ""} {
@@ -226,7 +231,7 @@ func TestCounterSwitchedOff(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		off := strings.Contains(out, "usable: no, switched off by CLONERAND_COUNTER=off")
-		if off != (value == "off") {
+		if off != (value == "off") || strings.Contains(out, "all the same") {
 			t.Errorf("CLONERAND_COUNTER=%s: %s", value, out)
 		}
 	}
@@ -362,6 +367,9 @@ func movedToAnotherCPU(t *testing.T, late bool) {
 		l := r.conf().host.pause.limits.Load()
 		t.Logf("limits now: g %d, rate %d, stale %v, why %q; the window's limit is %d, open %v, mixing %v",
 			l.g, l.rate, l.stale, l.why, r.shard(0).window.limit, r.shard(0).window.open(), r.shard(0).buffer.mixing)
+		if l.stale || l.g > 50 {
+			t.Error("the rate was not measured again")
+		}
 		var clones [2][]byte
 		for i := range clones {
 			w := w.clone()
@@ -454,6 +462,33 @@ func TestACoarseClockDoesNotMakeTheLimitsStale(t *testing.T) {
 		}
 		if stale > 0 || unusable > 0 {
 			t.Errorf("clock in steps of %v: after %d of 1000 pauses the limits are stale, after %d the counter is unusable", coarse, stale, unusable)
+		}
+	}
+}
+
+// A counter that runs at another rate, or that was exchanged for one that says more, makes them stale.
+func TestAnotherRateMakesTheLimitsStale(t *testing.T) {
+	for _, tt := range []struct {
+		ticks, clock time.Duration // how far the counter of 1 GHz and the clock have gone
+		stale        bool
+	}{
+		{20 * time.Millisecond, 20 * time.Millisecond, false},
+		{20 * time.Millisecond, 22 * time.Millisecond, false},
+		{20 * time.Millisecond, 24 * time.Millisecond, true},
+		{24 * time.Millisecond, 20 * time.Millisecond, true},
+		{900 * time.Microsecond, 500 * time.Microsecond, false}, // too short to tell
+		{5 * time.Millisecond, 500 * time.Microsecond, true},
+	} {
+		c := &fakeCounter{now: 1 << 40}
+		now := time.Unix(0, 0)
+		p := c.detector()
+		p.clock = func() time.Time { return now }
+		p.since = p.readMoment()
+		c.now += uint64(tt.ticks)
+		now = now.Add(tt.clock)
+		p.verify(true)
+		if l := p.limits.Load(); l.stale != tt.stale || l.stale && l.g != 1 {
+			t.Errorf("%v of the counter in %v: stale %v, G of %d ticks", tt.ticks, tt.clock, l.stale, l.g)
 		}
 	}
 }

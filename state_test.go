@@ -255,6 +255,34 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 	}
 }
 
+// What the last resort returns is not the system's bytes alone: what was made goes in, and the clock
+// where there is no counter.
+func TestTheLastResort(t *testing.T) {
+	w := newWorld(0)
+	w.cpu = nil
+	r := newPool(w.unwatched(), 1)
+	readN(t, r, 16)
+	overlay := func(pause uint64, over byte) block {
+		w := w.clone()
+		w.counter += pause
+		h := w.unwatched()
+		h.cloneDetectors(r.conf().host)
+		b := bytes.Repeat([]byte{over}, blockLen)
+		if err := clonePool(r, h).shard(0).overlay(b); err != nil {
+			t.Fatal(err)
+		}
+		return block(b)
+	}
+	a, b := overlay(0, 0), overlay(0, 0xff)
+	xorBlock(b[:], bytes.Repeat([]byte{0xff}, blockLen))
+	if a != b {
+		t.Error("it is not an XOR over what was made")
+	}
+	if a == overlay(ms, 0) {
+		t.Error("the clock is not in it")
+	}
+}
+
 func TestACloneInTheEighthTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, m := range []machine{{}, {sameSystem: true}, {noCPU: true, sameSystem: true}} {
