@@ -431,6 +431,17 @@ func TestOnCloneStops(t *testing.T) {
 	wantTold(t, again, 3)
 }
 
+func TestOnCloneIsToldOfWhatNoDetectorShows(t *testing.T) {
+	w := noDetectors()
+	w.bump() // finds the detectors, as any first look does
+	told := make(chan uint64, 1)
+	defer w.onClone(func(generation uint64) { told <- generation })()
+	w.bump()
+	wantTold(t, told, 3)
+	w.step(func(*generation) {})
+	wantTold(t, told, 4)
+}
+
 // An event in the middle of the registration is told, too.
 func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
 	w := noDetectors()
@@ -449,7 +460,7 @@ func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
 
 func TestOnCloneIsStoppedOnce(t *testing.T) {
 	w := noDetectors()
-	for range 1000 {
+	for range 20_000 {
 		stop := w.onClone(func(uint64) {})
 		var ready, stopped atomic.Int32
 		var wg sync.WaitGroup

@@ -127,6 +127,9 @@ func TestPersonalizationOfAStateThatWasCleared(t *testing.T) {
 			if !recovered(t, func() { g.Read(memory) }) {
 				t.Error("no fault")
 			}
+			if g.state().drbg != (ctrDRBG{}) {
+				t.Error("the state is not cleared")
+			}
 		},
 		"fork": func(t *testing.T, g *Generator, page *uint64, s *countingSource) {
 			g.Deplete()

@@ -301,6 +301,10 @@ func TestNoSlab(t *testing.T) {
 	if p := inspectSlab(g); !p.Active {
 		t.Errorf("with a slab Inspect says %+v", p)
 	}
+	if s, mapped := takeSecrets(&generation{page: g.page, pageWhy: "refused"}, g.forks); mapped {
+		giveSecrets(s)
+		t.Error("secrets are in the slab though no page shows a fork")
+	}
 	// Full.
 	var taken []*secrets
 	for {
