@@ -180,6 +180,23 @@ func TestTheCounterGoesIntoTheSalt(t *testing.T) {
 	}
 }
 
+// Without a counter both the instruction and the system go into a salt: either of them tells clones apart.
+func TestASaltWithoutACounter(t *testing.T) {
+	w := newWorld(0)
+	r := newPool(w.unwatched(), 1)
+	readN(t, r, 16)
+	read := func(cpu, system uint64) []byte {
+		w := w.clone()
+		w.cpu, w.system = streamOf("cpu", cpu), streamOf("system", system)
+		h := w.unwatched()
+		h.cloneDetectors(r.conf().host)
+		return readN(t, clonePool(r, h), 16)
+	}
+	if !bytes.Equal(read(1, 1), read(1, 1)) || bytes.Equal(read(1, 1), read(2, 1)) || bytes.Equal(read(1, 1), read(1, 2)) {
+		t.Error("a salt is not made of both")
+	}
+}
+
 func TestWhatWasHandedOutIsErased(t *testing.T) {
 	for _, pause := range []uint64{0, ms} {
 		r := rested(t, newWorld(0), pause)

@@ -288,6 +288,18 @@ func TestAStallDoesNotWidenG(t *testing.T) {
 	}
 }
 
+// A clock that missed a sixth of the time makes the counter seem a fifth faster. The bound is lower, and
+// counts.
+func TestTheLowestRateCounts(t *testing.T) {
+	b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
+	p := b.detector()
+	b.elapsed += 3 * time.Second
+	b.clockLag = time.Second / 2
+	if l := p.usable(); l == nil || float64(l.g) > 1.15*2.5*float64(gTicks) {
+		t.Errorf("%+v, want a G of 5,000 ticks", p.limits.Load())
+	}
+}
+
 // A counter of 1 GHz that moves 100 ticks at a time: Reads mix as on any machine, and
 // measure once at most what a mix takes.
 func TestACoarseCounterDoesNotMakeReadsFail(t *testing.T) {
