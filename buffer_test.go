@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"testing"
+	"testing/iotest"
 )
 
 func TestAPauseIsMoreThanG(t *testing.T) {
@@ -33,6 +34,15 @@ func TestAPauseIsMoreThanG(t *testing.T) {
 			readN(t, r, 16)
 			if got := w.drawn["cpu"] - before; got < tt.draws || tt.draws == 0 && got != 0 {
 				t.Errorf("%d draws, not %d", got, tt.draws)
+			}
+			if tt.draws > 0 {
+				return
+			}
+			for range 1000 { // many short times are no long one
+				readN(t, r, 16)
+			}
+			if got := w.drawn["cpu"] - before; got != 0 {
+				t.Errorf("%d draws in 1000 Reads without a pause", got)
 			}
 		})
 	}
@@ -131,10 +141,66 @@ func TestClonesOfAGeneratorReadNothingEqual(t *testing.T) {
 	}
 }
 
+// Each buffer has a mix key of its own, which is no output and which its mixes are made with.
+func TestEachBufferHasAMixKey(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	var keys, out []byte
+	for range 3 {
+		s := r.shard(0)
+		keys = append(keys, s.buffer.key[:]...)
+		out = append(out, s.buffer.out[:]...)
+		n := &neighbour{mix: newAES(s.buffer.key[:])}
+		x := block(s.buffer.out[s.buffer.pos:])
+		w.counter += ms
+		if got := readN(t, r, 16); n.twice(x, s.buffer.salt) != block(got) {
+			t.Error("a mix is not made with the buffer's key")
+		}
+		exhaust(t, r)
+		readN(t, r, 16)
+	}
+	if anyTwice(keys) || bytes.Contains(keys, make([]byte, blockLen)) || equalBlocks(keys, out) != 0 {
+		t.Errorf("the keys are % x", keys)
+	}
+}
+
+// If the random instruction gives the same to two clones, their counters tell them apart.
+func TestTheCounterGoesIntoTheSalt(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		r := rested(t, newWorld(0), 0)
+		var clones [2][]byte
+		for i := range clones {
+			w := r.conf().host.system.(*world).clone()
+			w.counter += ms + uint64(i)
+			clones[i] = readN(t, cloneReader(r, w), size)
+		}
+		if equalBlocks(clones[0], clones[1]) != 0 {
+			t.Errorf("Read of %d: blocks are equal", size)
+		}
+	}
+}
+
+// Without a counter both the instruction and the system go into a salt: either of them tells clones apart.
+func TestASaltWithoutACounter(t *testing.T) {
+	w := newWorld(0)
+	r := newPool(w.unwatched(), 1)
+	readN(t, r, 16)
+	read := func(cpu, system uint64) []byte {
+		w := w.clone()
+		w.cpu, w.system = streamOf("cpu", cpu), streamOf("system", system)
+		h := w.unwatched()
+		h.cloneDetectors(r.conf().host)
+		return readN(t, clonePool(r, h), 16)
+	}
+	if !bytes.Equal(read(1, 1), read(1, 1)) || bytes.Equal(read(1, 1), read(2, 1)) || bytes.Equal(read(1, 1), read(1, 2)) {
+		t.Error("a salt is not made of both")
+	}
+}
+
 func TestWhatWasHandedOutIsErased(t *testing.T) {
 	for _, pause := range []uint64{0, ms} {
 		r := rested(t, newWorld(0), pause)
-		for _, n := range []int{1, 16, 100, 1024} {
+		for _, n := range []int{1, 16, 17, 32, 100, 1024} {
 			b := readN(t, r, n)
 			s := r.shard(0)
 			if n >= blockLen && bytes.Contains(s.buffer.out[:], b[:blockLen]) {
@@ -252,11 +318,16 @@ func TestANeighbourDoesNotLearnTheNextBlock(t *testing.T) {
 	t.Run("the refill takes the salt along", func(t *testing.T) {
 		// The kernel may be a clone, too: then what the instruction gave is all there is. Two
 		// states that differ in the salt alone must part.
-		a, b := cloneReader(sibling, w.clone()), cloneReader(sibling, w.clone())
-		b.shard(0).buffer.salt[0] ^= 1
-		a.shard(0).buffer.pos, b.shard(0).buffer.pos = bufferLen, bufferLen
-		if equalBlocks(readN(t, a, 1024), readN(t, b, 1024)) != 0 {
-			t.Error("the salt does not go into the state")
+		for _, own := range []bool{false, true} {
+			a, b := cloneReader(sibling, w.clone()), cloneReader(sibling, w.clone())
+			if own { // it is not asked
+				a.conf().entropy, b.conf().entropy = iotest.ErrReader(errors.New("asked")), iotest.ErrReader(errors.New("asked"))
+			}
+			b.shard(0).buffer.salt[0] ^= 1
+			a.shard(0).buffer.pos, b.shard(0).buffer.pos = bufferLen, bufferLen
+			if equalBlocks(readN(t, a, 1024), readN(t, b, 1024)) != 0 {
+				t.Errorf("own Entropy %v: the salt does not go into the state", own)
+			}
 		}
 	})
 }

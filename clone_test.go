@@ -155,10 +155,23 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	if h.clones.forks() != 1 || advised == before {
 		t.Errorf("after 11 ms: %d forks, advised %d times", h.clones.forks(), advised-before)
 	}
+	// Once more a little later, and then no more.
+	w.counter += 9 * ms
+	readN(t, r, 16)
+	for before, i := advised, 0; i < 3; i++ {
+		w.counter += ms
+		if readN(t, r, 16); advised != before {
+			t.Fatal("each Read after any pause advises the page")
+		}
+	}
 	// Where the page cannot be advised any more, each poll looks at the process ID.
 	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
+	number := h.clones.number()
 	w.counter += 11 * ms
 	readN(t, r, 16)
+	if h.clones.number() != number+1 {
+		t.Error("the number did not move when the page was found not to be trusted")
+	}
 	pid = 3
 	if h.clones.poll(); h.clones.forks() != 2 {
 		t.Error("the process ID is not polled though the page is not trusted")
@@ -350,13 +363,54 @@ func TestOnCloneIsToldByAReadAGenerationAndThePoll(t *testing.T) {
 }
 
 func TestOnCloneIsToldOfAFork(t *testing.T) {
-	var pid atomic.Int64
-	w := noDetectors()
-	w.identity = func() int { return int(pid.Load()) }
-	told := make(chan uint64, 1)
-	defer w.onClone(func(generation uint64) { told <- generation })()
-	pid.Store(7)
-	wantTold(t, told, 2)
+	for name, page := range map[string]*uint64{"no page": nil, "a page that was restored without its advice": new(uint64)} {
+		t.Run(name, func(t *testing.T) {
+			var pid atomic.Int64
+			w := noDetectors()
+			if page != nil {
+				w.forkPage = func() (*uint64, string) { return page, "" }
+			}
+			w.identity = func() int { return int(pid.Load()) }
+			told := make(chan uint64, 1)
+			defer w.onClone(func(generation uint64) { told <- generation })()
+			pid.Store(7)
+			wantTold(t, told, 2)
+		})
+	}
+}
+
+// Of those who see the same event one tells of it, and who is late tells nothing.
+func TestOnCloneIsToldOncePerEvent(t *testing.T) {
+	told := make(chan uint64, 10_000)
+	h := &cloneHook{f: func(generation uint64) { told <- generation }}
+	const events = 1000
+	for number := range uint64(events) {
+		var ready atomic.Int32
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for ready.Add(1); ready.Load() < 2; {
+					runtime.Gosched() // there may be one CPU
+				}
+				h.tell(number + 1)
+			})
+		}
+		wg.Wait()
+		h.tell(number)
+	}
+	seen := make(map[uint64]bool)
+	for range events {
+		select {
+		case number := <-told:
+			seen[number] = true
+		case <-time.After(10 * time.Second):
+			t.Fatalf("told of %d events", len(seen))
+		}
+	}
+	time.Sleep(10 * time.Millisecond)
+	if len(seen) != events || len(told) != 0 {
+		t.Errorf("told %d times more than of %d events", len(told)+events-len(seen), events)
+	}
 }
 
 func TestOnCloneStops(t *testing.T) {
@@ -408,6 +462,33 @@ func TestOnCloneStopIsTheEnd(t *testing.T) {
 		}
 	}()
 	OnClone(nil)
+}
+
+func TestOnCloneIsToldOfWhatNoDetectorShows(t *testing.T) {
+	w := noDetectors()
+	w.bump() // finds the detectors, as any first look does
+	told := make(chan uint64, 1)
+	defer w.onClone(func(generation uint64) { told <- generation })()
+	w.bump()
+	wantTold(t, told, 3)
+	w.step(func(*generation) {})
+	wantTold(t, told, 4)
+}
+
+// An event in the middle of the registration is told, too.
+func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
+	w := noDetectors()
+	w.current()
+	looks := 0
+	w.identity = func() int {
+		if looks++; looks == 1 { // the number of before is known by now
+			w.bump()
+		}
+		return 1
+	}
+	told := make(chan uint64, 1)
+	defer w.onClone(func(generation uint64) { told <- generation })()
+	wantTold(t, told, 2)
 }
 
 // Many register, stop and read while the signal moves: each that stays is told of the

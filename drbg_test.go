@@ -459,6 +459,15 @@ func TestCiphersAreWiped(t *testing.T) {
 		}
 	}
 
+	approved := newApprovedBlock(expandAES(key))
+	mode := memory(reflect.ValueOf(approved.mode))
+	if wipeCipher(approved); bytes.Contains(mode, key) {
+		t.Error("the CBC mode of FIPS mode keeps the key")
+	}
+	if isPlain(reflect.ValueOf(struct{ u uintptr }{})) {
+		t.Error("a uintptr, which may be a pointer, is taken for a number")
+	}
+
 	type pointer struct{ p *int }
 	n := 1
 	with := &struct {

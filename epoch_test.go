@@ -516,6 +516,44 @@ func TestPredictionResistanceWithAnNVSeedOnly(t *testing.T) {
 	}
 }
 
+// What Reseed draws for the default Reader is in what is read after it.
+func TestReseedMixesItsEntropy(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	read := func(drawn uint64) []byte {
+		w := w.clone()
+		r := cloneReader(r, w)
+		after := copyStream(w.system)
+		after.Read(make([]byte, entropyLen))
+		w.system = streamOf("drawn", drawn)
+		if err := r.reseed(nil); err != nil {
+			t.Fatal(err)
+		}
+		w.system = after
+		return readN(t, r, 16)
+	}
+	if !bytes.Equal(read(1), read(1)) {
+		t.Fatal("two copies read different bytes, so this test shows nothing")
+	}
+	if bytes.Equal(read(1), read(2)) {
+		t.Error("what Reseed has drawn is not mixed in")
+	}
+}
+
+// A Read finds kept output as it is again after the switch was on and off.
+func TestReadsAreFastAfterPredictionResistance(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	exhaust(t, r)
+	readN(t, r, 16) // from a buffer that is not mixed
+	r.resist(true)
+	r.resist(false)
+	readN(t, r, 16)
+	if s := r.shard(0); !s.serves(16, r.epoch.Load(), s.window.last+w.step) {
+		t.Error("a Read after it is not served on the fast path")
+	}
+}
+
 func TestDefaultPredictionResistance(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		if err := SetPredictionResistance(on); err != nil {

@@ -110,7 +110,7 @@ func TestOutputIsErased(t *testing.T) {
 					t.Errorf("%s, own source %v: the last block of a Read of %d bytes is in the generator", name, own, size)
 				}
 			}
-			if in.in != [entropyLen]byte{} || in.drbg.seed != [seedLen]byte{} {
+			if in.in != [entropyLen]byte{} || in.late != [blockLen]byte{} || in.drbg.seed != [seedLen]byte{} {
 				t.Errorf("%s, own source %v: entropy is left in the generator", name, own)
 			}
 			g.Deplete()

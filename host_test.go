@@ -289,6 +289,30 @@ func TestReseedsAfterAnEventWithoutAnInstruction(t *testing.T) {
 	}
 }
 
+// One that fails is made up for by the next Read.
+func TestASeedingAfterAnEventThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(0)
+		w.cpu = nil
+		h := w.host()
+		r := newPool(h, 1)
+		readN(t, r, 16)
+		h.clones.bump()
+		readN(t, r, 16)
+		time.Sleep(2 * time.Millisecond)
+		w.counter += 2 * ms
+		h.system = readerFunc(func([]byte) (int, error) { return 0, errors.New("broken") })
+		if _, err := r.Read(make([]byte, 16)); err == nil {
+			t.Fatal("no seeding is due")
+		}
+		h.system = w
+		seeded := w.seeded
+		if readN(t, r, 16); w.seeded == seeded {
+			t.Error("the seeding that failed is forgotten")
+		}
+	})
+}
+
 func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 	broken := errors.New("broken")
 	for _, size := range []int{16, 1024, 1025, 200 << 10} {
@@ -319,6 +343,8 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 						t.Errorf("%d, %v", n, err)
 					case err != nil && !bytes.Equal(b, make([]byte, size)):
 						t.Error("something was left in the buffer")
+					case err != nil && r.shard(0).drbg.seed != [seedLen]byte{}:
+						t.Error("what was collected is left in the state")
 					}
 					h.system = w
 					drawn := w.drawn["system"]
@@ -387,6 +413,40 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 	}
 }
 
+// The burst is as long as the pause asks for, also where the mix after it fails and where an event
+// says that nobody knows how long the pause was.
+func TestBurstTakesNoLessThanItsShareOfThePause(t *testing.T) {
+	const turn = 25
+	w := newWorld(0)
+	w.step, w.cpu = turn, nil
+	r := rested(t, w, 0)
+	exhaust(t, r)
+	readN(t, r, 16) // from a buffer that is not mixed
+	read := func(pause uint64, event bool, again int) (readings, looks int) {
+		w := w.clone()
+		r := cloneReader(r, w)
+		if w.counter += pause; event {
+			r.conf().host.clones.bump()
+		}
+		w.before = func(look int) {
+			if look == again {
+				w.counter += gTicks + us
+			}
+		}
+		readN(t, r, 16)
+		return w.readings, w.looks
+	}
+	const burst = burstTimes * int(gTicks) / turn
+	once, looks := read(20*ms, false, -1)
+	twice, _ := read(20*ms, false, looks-1) // which ends the mix
+	told, _ := read(0, true, -1)
+	cut, _ := read(0, true, 100) // in the burst of the seeding
+	if once < burst || twice < 2*burst || told < burst || cut < burst+50 {
+		t.Errorf("readings: %d after a pause, %d with a second one in the mix, %d after an event, %d with a pause after it; a burst has %d",
+			once, twice, told, cut, burst)
+	}
+}
+
 // In this model both clones' kernels are clones, there is no instruction, and
 // they read the same counter value first after the restore. What tells them apart is
 // how long each turn of the burst takes. The model gives a turn 0 or 1 tick of jitter at
@@ -441,6 +501,9 @@ func TestASlowCounterThatStandsStillEndsTheBurst(t *testing.T) {
 		}
 	}
 	readN(t, r, 16)
+	if r.shard(0).window.open() {
+		t.Error("a window is open on a counter that stands still")
+	}
 	readN(t, r, 5000)
 }
 

@@ -199,7 +199,9 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 				c.now += tt.fastest - tt.mix
 			}
 		})
-		if got := l.allowance.Load(); got != tt.allowance || mixes != 64 {
+		allowance := l.allowance.Load()
+		p.widen(l, func() { mixes++ }) // is not measured again
+		if got := l.allowance.Load(); got != tt.allowance || got != allowance || mixes != 64 {
 			t.Errorf("mixes of %d, the fastest %d: allowance %d after %d mixes, not %d", tt.mix, tt.fastest, got, mixes, tt.allowance)
 		}
 	}
@@ -218,6 +220,9 @@ func TestCounterSwitchedOff(t *testing.T) {
 		}
 		readN(t, defaultReader, 16)
 		readN(t, defaultReader, 5000)
+		if l := p.limits.Load(); l != nil && l.why != "" && (p.usual.Load() || p.peek() != 0) {
+			os.Stdout.WriteString("it is read all the same\n")
+		}
 		return
 	}
 	for _, value := range []string{"off", "on", ""} {
@@ -226,7 +231,7 @@ func TestCounterSwitchedOff(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		off := strings.Contains(out, "usable: no, switched off by CLONERAND_COUNTER=off")
-		if off != (value == "off") {
+		if off != (value == "off") || strings.Contains(out, "all the same") {
 			t.Errorf("CLONERAND_COUNTER=%s: %s", value, out)
 		}
 	}
@@ -280,6 +285,18 @@ func TestAStallDoesNotWidenG(t *testing.T) {
 				t.Errorf("after %v, a stall behind look %d: %+v, want a G of 5,000 ticks", ran, stall, l)
 			}
 		}
+	}
+}
+
+// A clock that missed a sixth of the time makes the counter seem a fifth faster. The bound is lower, and
+// counts.
+func TestTheLowestRateCounts(t *testing.T) {
+	b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
+	p := b.detector()
+	b.elapsed += 3 * time.Second
+	b.clockLag = time.Second / 2
+	if l := p.usable(); l == nil || float64(l.g) > 1.15*2.5*float64(gTicks) {
+		t.Errorf("%+v, want a G of 5,000 ticks", p.limits.Load())
 	}
 }
 
@@ -362,6 +379,9 @@ func movedToAnotherCPU(t *testing.T, late bool) {
 		l := r.conf().host.pause.limits.Load()
 		t.Logf("limits now: g %d, rate %d, stale %v, why %q; the window's limit is %d, open %v, mixing %v",
 			l.g, l.rate, l.stale, l.why, r.shard(0).window.limit, r.shard(0).window.open(), r.shard(0).buffer.mixing)
+		if l.stale || l.g > 50 {
+			t.Error("the rate was not measured again")
+		}
 		var clones [2][]byte
 		for i := range clones {
 			w := w.clone()
@@ -375,6 +395,57 @@ func movedToAnotherCPU(t *testing.T, late bool) {
 			t.Errorf("a pause is not seen: %d blocks are equal", n)
 		}
 	})
+}
+
+// The same in the middle of a Read: that it was set back shows that the old limits are not those of
+// this counter, and what of the Read follows is not judged by them.
+func TestARateThatChangesInTheMiddleOfARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(0)
+		r := rested(t, w, 0)
+		exhaust(t, r)
+		readN(t, r, 16) // from a buffer that is not mixed
+		w.counter += ms
+		looks := 0
+		read := func(i uint64, changed, at int) []byte {
+			w := w.clone()
+			r := cloneReader(r, w)
+			w.before = func(look int) {
+				if looks = look; look == changed {
+					w.counter -= 1000 * ms
+					w.rate, w.step = 25e6, 1
+				}
+				if look == at {
+					w.counter += 1750 // 70 us
+					w.cpu, w.system = streamOf("cpu", i), streamOf("system", i)
+				}
+			}
+			return readN(t, r, 16)
+		}
+		read(0, -1, -1)
+		for changed := range looks + 1 {
+			read(0, changed, -1)
+			for at, end := changed, looks; at <= end; at++ {
+				if equalBlocks(read(1, changed, at), read(2, changed, at)) != 0 {
+					t.Errorf("set back at look %d, cloned before look %d: a block is equal", changed, at)
+				}
+			}
+		}
+	})
+}
+
+// What a window was opened by is not believed any more where the counter is found to be unusable.
+func TestNoWindowIsOpenWithoutACounter(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, ms)
+	readN(t, r, 16) // opens it, and draws a salt
+	r.conf().host.pause.limits.Store(counterOff().limits.Load())
+	for range 2 {
+		draws := w.drawn["system"]
+		if readN(t, r, 16); w.drawn["system"] == draws {
+			t.Error("a Read without a counter has no salt of its own")
+		}
+	}
 }
 
 // A pause of 10 ms is common. On a clock that moves in steps it must not make the
@@ -403,6 +474,33 @@ func TestACoarseClockDoesNotMakeTheLimitsStale(t *testing.T) {
 		}
 		if stale > 0 || unusable > 0 {
 			t.Errorf("clock in steps of %v: after %d of 1000 pauses the limits are stale, after %d the counter is unusable", coarse, stale, unusable)
+		}
+	}
+}
+
+// A counter that runs at another rate, or that was exchanged for one that says more, makes them stale.
+func TestAnotherRateMakesTheLimitsStale(t *testing.T) {
+	for _, tt := range []struct {
+		ticks, clock time.Duration // how far the counter of 1 GHz and the clock have gone
+		stale        bool
+	}{
+		{20 * time.Millisecond, 20 * time.Millisecond, false},
+		{20 * time.Millisecond, 22 * time.Millisecond, false},
+		{20 * time.Millisecond, 24 * time.Millisecond, true},
+		{24 * time.Millisecond, 20 * time.Millisecond, true},
+		{900 * time.Microsecond, 500 * time.Microsecond, false}, // too short to tell
+		{5 * time.Millisecond, 500 * time.Microsecond, true},
+	} {
+		c := &fakeCounter{now: 1 << 40}
+		now := time.Unix(0, 0)
+		p := c.detector()
+		p.clock = func() time.Time { return now }
+		p.since = p.readMoment()
+		c.now += uint64(tt.ticks)
+		now = now.Add(tt.clock)
+		p.verify(true)
+		if l := p.limits.Load(); l.stale != tt.stale || l.stale && l.g != 1 {
+			t.Errorf("%v of the counter in %v: stale %v, G of %d ticks", tt.ticks, tt.clock, l.stale, l.g)
 		}
 	}
 }

@@ -55,7 +55,9 @@ func TestTheChildWipesTheParentsStates(t *testing.T) {
 		w := newWorld(0)
 		h, page, pid := forkHost(w)
 		r := newPool(h, n)
-		readN(t, r, 16)
+		for i := range n {
+			readN(t, r.only(i), 16)
+		}
 		var old []*state
 		var had []secrets
 		for i := range r.shards.Load().states {
@@ -89,6 +91,28 @@ func ends(t *testing.T, limit time.Duration, what string, f func()) bool {
 	case <-time.After(limit):
 		t.Errorf("%s: still not done after %v", what, limit)
 		return false
+	}
+}
+
+// A Read that waits for the lock of a state counts from when it has it: it may have waited long
+// enough for a clone.
+func TestAReadThatWaitedForALockLooksAgain(t *testing.T) {
+	w := newWorld(0)
+	r := rested(t, w, 0)
+	exhaust(t, r)
+	readN(t, r, 16) // from a buffer that is not mixed
+	s := r.shard(0)
+	s.lock.tryLock()
+	r.conf().host.clones.identity = func() int { // is asked between two tries
+		if w.counter += ms; s.lock.held != 0 {
+			s.lock.unlock()
+		}
+		return 1
+	}
+	draws := w.drawn["cpu"]
+	readN(t, r, 16)
+	if w.drawn["cpu"] == draws {
+		t.Error("nothing fresh after a pause of 1 ms before the lock was free")
 	}
 }
 

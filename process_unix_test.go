@@ -116,6 +116,51 @@ func onFastPath(read readFunc) {
 	}
 }
 
+// A state that a fault or a fork has cleared is seeded with the personalization again.
+func TestPersonalizationOfAStateThatWasCleared(t *testing.T) {
+	_, memory := mappedFile(t, 32)
+	if err := unix.Mprotect(memory, unix.PROT_READ); err != nil {
+		t.Fatal(err)
+	}
+	for name, clear := range map[string]func(t *testing.T, g *Generator, page *uint64, s *countingSource){
+		"fault": func(t *testing.T, g *Generator, _ *uint64, _ *countingSource) {
+			if !recovered(t, func() { g.Read(memory) }) {
+				t.Error("no fault")
+			}
+			if g.state().drbg != (ctrDRBG{}) {
+				t.Error("the state is not cleared")
+			}
+		},
+		"fork": func(t *testing.T, g *Generator, page *uint64, s *countingSource) {
+			g.Deplete()
+			s.setOnDraw(func(int) { // in the middle of the Read
+				*g.state().secrets = secrets{}
+				*page = 0
+				s.onDraw = nil
+			})
+		},
+	} {
+		read := func(perso string) []byte {
+			s, page := newSource("own"), new(uint64)
+			h := quietHost(newSource(""))
+			h.clones.forkPage = func() (*uint64, string) { return page, "" }
+			h.pause.clock = func() time.Time { return packageInit.clock }
+			g, err := newGenerator(&Config{Entropy: s, Deterministic: true, Personalization: []byte(perso)}, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clear(t, g, page, s)
+			return readN(t, g, 16)
+		}
+		if !bytes.Equal(read("a"), read("a")) {
+			t.Fatalf("%s: two that are alike read different bytes, so this test shows nothing", name)
+		}
+		if bytes.Equal(read("a"), read("b")) {
+			t.Errorf("%s: the personalization is lost", name)
+		}
+	}
+}
+
 // The same where the file is truncated while the Read goes on.
 func TestAFaultInTheMiddleOfARead(t *testing.T) {
 	g, err := New(&Config{Entropy: newSource("own")})

@@ -70,17 +70,23 @@ func secretsHelper() {
 		// A fault in the caller's memory, as in NVSeed.Read.
 		d := newCTRDRBG(s.drbg.key[:], nil, nil)
 		mask("key at the fault", d.key[:])
+		// The key of its request is that of now, since it is not seeded before it.
+		f, err := New(&Config{Entropy: io.MultiReader(cryptoReader), Deterministic: true})
+		orPanic(err)
+		mask("key at the fault of a Read", f.state().drbg.key[:])
 		none, err := unix.Mmap(-1, 0, 1<<16, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		orPanic(err)
-		func() {
-			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-			defer func() {
-				if recover() == nil {
-					panic("no fault")
-				}
+		for _, faults := range []func(){func() { d.generate(none, nil) }, func() { f.Read(none) }} {
+			func() {
+				defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+				defer func() {
+					if recover() == nil {
+						panic("no fault")
+					}
+				}()
+				faults()
 			}()
-			d.generate(none, nil)
-		}()
+		}
 		d.wipe()
 	}
 	reads := 4
@@ -90,7 +96,18 @@ func secretsHelper() {
 	b := make([]byte, 2000) // a request each
 	for i := range reads {
 		if role == "keys" && i >= reads-100 {
+			if i%10 == 0 {
+				for range 2 { // the second is mixed
+					_, err := g.Read(b[:16])
+					orPanic(err)
+					time.Sleep(20 * time.Microsecond)
+				}
+				mask("key "+strconv.Itoa(i)+" of a mix", s.buffer.key[:])
+			}
 			mask("key "+strconv.Itoa(i), s.drbg.key[:])
+			if i%2 == 0 {
+				g.Deplete() // a seeding uses the key, too
+			}
 		}
 		_, err := g.Read(b)
 		orPanic(err)

@@ -141,12 +141,13 @@ func TestClosedGeneratorsTakeNoSlots(t *testing.T) {
 	}
 	// Nobody whose slot was taken by another touches it any more.
 	g, _ := New(nil)
+	readN(t, g, 16)
 	for _, c := range closed {
 		c.Read(make([]byte, 16))
 		c.Reseed(nil)
 		c.Close()
 	}
-	if s := g.state(); !s.whole || s.drbg.key == [keyLen]byte{} {
+	if s := g.state(); !s.whole || s.drbg.key == [keyLen]byte{} || s.buffer.key == [keyLen]byte{} {
 		t.Error("a Generator in use was wiped by one that is closed")
 	}
 	readN(t, g, 16)
@@ -226,6 +227,39 @@ func TestForksBesideReadsKeepNoSlots(t *testing.T) {
 	runtime.KeepAlive(p)
 }
 
+// A child inherits no locked memory, so that it locks a chunk again, and what kept its parent from
+// it is not said of the child.
+func TestAChildLocksItsChunks(t *testing.T) {
+	locked := func() string {
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			t.Skip(err)
+		}
+		_, after, _ := strings.Cut(string(status), "VmLck:")
+		line, _, _ := strings.Cut(after, "\n")
+		return line
+	}
+	c, why := newChunk()
+	if c == nil {
+		t.Skip(why)
+	}
+	defer unix.MunmapPtr(c.memory, uintptr(chunkLen()))
+	c.lock(0)
+	if why := c.lockWhy.Load(); why != nil {
+		t.Skip("mlock2: ", *why)
+	}
+	inParent := locked()
+	if err := unix.Munlock(unsafe.Slice((*byte)(c.memory), chunkLen())); err != nil || locked() == inParent {
+		t.Fatal(err, locked())
+	}
+	refused := "refused"
+	c.lockWhy.Store(&refused)
+	c.lock(1)
+	if locked() != inParent || c.lockWhy.Load() != nil {
+		t.Errorf("%s locked, %s in the parent; why not: %v", locked(), inParent, c.lockWhy.Load())
+	}
+}
+
 // A Generator that nobody keeps but its own Read is not taken from under it, although the
 // collector runs while its Entropy blocks.
 func TestCollectionsInTheMiddleOfARead(t *testing.T) {
@@ -275,6 +309,10 @@ func TestNoSlab(t *testing.T) {
 	defer slab.why.Store(was)
 	if p := inspectSlab(g); !p.Active {
 		t.Errorf("with a slab Inspect says %+v", p)
+	}
+	if s, mapped := takeSecrets(&generation{page: g.page, pageWhy: "refused"}, g.forks); mapped {
+		giveSecrets(s)
+		t.Error("secrets are in the slab though no page shows a fork")
 	}
 	// Full.
 	var taken []*secrets

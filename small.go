@@ -42,7 +42,7 @@ func (s *state) refill(n int, e *epoch) error {
 // salt and the end. It reports false when no try is left.
 func (s *state) mix(b, out []byte) (made bool, err error) {
 	for failed := 1; ; failed++ {
-		if !s.buffer.mixing || !s.window.open() {
+		if !s.window.open() { // as it is where the buffer is not mixing yet
 			s.buffer.startMixing()
 			if err := s.fresh(&s.buffer.salt); err != nil {
 				return false, err

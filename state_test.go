@@ -255,6 +255,34 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 	}
 }
 
+// What the last resort returns is not the system's bytes alone: what was made goes in, and the clock
+// where there is no counter.
+func TestTheLastResort(t *testing.T) {
+	w := newWorld(0)
+	w.cpu = nil
+	r := newPool(w.unwatched(), 1)
+	readN(t, r, 16)
+	overlay := func(pause uint64, over byte) block {
+		w := w.clone()
+		w.counter += pause
+		h := w.unwatched()
+		h.cloneDetectors(r.conf().host)
+		b := bytes.Repeat([]byte{over}, blockLen)
+		if err := clonePool(r, h).shard(0).overlay(b); err != nil {
+			t.Fatal(err)
+		}
+		return block(b)
+	}
+	a, b := overlay(0, 0), overlay(0, 0xff)
+	xorBlock(b[:], bytes.Repeat([]byte{0xff}, blockLen))
+	if a != b {
+		t.Error("it is not an XOR over what was made")
+	}
+	if a == overlay(ms, 0) {
+		t.Error("the clock is not in it")
+	}
+}
+
 func TestACloneInTheEighthTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, m := range []machine{{}, {sameSystem: true}, {noCPU: true, sameSystem: true}} {
@@ -299,23 +327,91 @@ func TestACloneInTheEighthTry(t *testing.T) {
 	})
 }
 
+// Without a counter and a page the process ID alone shows a fork. One that falls behind a Read's
+// last draw is noticed, too: parent and child drew the same.
+func TestAForkBehindTheLastDraw(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		w := newWorld(0)
+		r := newPool(w.unwatched(), 1)
+		readN(t, r, 16)
+		draws := 0
+		read := func(fork int) []byte {
+			w := w.clone()
+			h, pid := w.unwatched(), 1
+			draw := func() {
+				if draws++; draws == fork {
+					pid = 2
+				}
+			}
+			random := h.random
+			h.random = func() (x, y uint64, ok bool) { defer draw(); return random() }
+			h.system = readerFunc(func(b []byte) (int, error) { defer draw(); return w.Read(b) })
+			h.clones.identity = func() int { return pid }
+			h.cloneDetectors(r.conf().host)
+			draws = 0
+			return readN(t, clonePool(r, h), size)
+		}
+		inParent := read(-1)
+		if again := read(-1); !bytes.Equal(inParent, again) {
+			t.Fatal("two copies differ without a fork, so this test shows nothing")
+		}
+		if equalBlocks(inParent, read(draws)) != 0 {
+			t.Errorf("Read of %d: parent and child return the same", size)
+		}
+	}
+}
+
+// Where the kernel wipes a state in a child and no detector tells of the fork, the state itself
+// does: nothing is made of zeros.
+func TestAWipedStateIsSeeded(t *testing.T) {
+	for _, size := range []int{16, 5000} {
+		w := newWorld(0)
+		r := rested(t, w, ms)
+		read := func(at int) (looks, seeded int) {
+			w := w.clone()
+			r := cloneReader(r, w)
+			before := 0
+			w.before = func(look int) {
+				if look == at {
+					*r.shard(0).secrets = secrets{}
+					before = w.seeded
+				}
+			}
+			readN(t, r, size)
+			return w.looks, w.seeded - before
+		}
+		looks, _ := read(-1)
+		for at := range looks {
+			if _, seeded := read(at); seeded == 0 {
+				t.Errorf("Read of %d, wiped before look %d of %d: the state was not seeded after it", size, at, looks)
+			}
+		}
+	}
+}
+
 // A large Read that goes on as small ones has, as a whole, no more tries than another
 // when this seems to be a new clone at every look.
 func TestALargeReadInSmallPartsEndsInEventsWithoutEnd(t *testing.T) {
-	w := newWorld(0)
-	r := rested(t, w, 0)
-	w.pauseForEver(r, 50*us)
-	pid := 0
-	r.conf().host.clones.identity = func() int { pid++; return pid }
-	const most = 40 * maxTries // a Read polls a few times in each try
-	w.before = func(int) {
-		if pid > 10*most {
-			t.Fatalf("%d events, and the Read goes on", pid)
+	for name, slow := range map[string]func(r *pool, w *world){
+		"mixes fail, too": func(r *pool, w *world) { w.pauseForEver(r, 50*us) },
+		"mixes succeed":   func(r *pool, w *world) { w.step = 10 * us },
+	} {
+		w := newWorld(0)
+		r := rested(t, w, 0)
+		slow(r, w)
+		readN(t, r, 16) // measures what a mix takes
+		pid := 0
+		r.conf().host.clones.identity = func() int { pid++; return pid }
+		const most = 40 * maxTries // a Read polls a few times in each try
+		w.before = func(int) {
+			if pid > 10*most {
+				t.Fatalf("%s: %d events, and the Read goes on", name, pid)
+			}
 		}
-	}
-	readN(t, r, 5000)
-	if pid > most {
-		t.Errorf("%d looks at the PID for one Read, want no more than %d", pid, most)
+		readN(t, r, 5000)
+		if pid > most {
+			t.Errorf("%s: %d looks at the PID for one Read, want no more than %d", name, pid, most)
+		}
 	}
 }
 
