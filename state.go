@@ -106,21 +106,20 @@ func (s *state) leave() {
 }
 
 // hand copies kept output to b on the fast path and gives the lock back. It reports
-// whether b may be returned.
-func (s *state) hand(b []byte) bool {
+// whether b may be returned; otherwise, and where it does not return, b is cleared.
+func (s *state) hand(b []byte) (ok bool) {
 	out := s.buffer.take(len(b))
 	defer func() { // release, written out since it is faster
 		clear(out)
 		s.buffer.erased = s.buffer.pos
 		s.lock.unlock()
 		runtime.KeepAlive(s)
+		if !ok {
+			clear(b) // last, since b may fault again
+		}
 	}()
 	copy(b, out)
-	if s.host.clones.still(s.generation) {
-		return true
-	}
-	clear(b)
-	return false
+	return s.host.clones.still(s.generation)
 }
 
 // read fills b, or returns an error: then, and where it does not return, b holds bytes that
