@@ -47,6 +47,7 @@ type pauseDetector struct {
 	since     moment        // the rate is measured from here on
 	tries     int           // how often the measuring began again
 	coarse    bool          // the clock is too coarse for a short measuring
+	earlier   float64       // the rate over the long span before, if the clock is coarse; 0: there is none yet
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
