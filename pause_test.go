@@ -307,6 +307,19 @@ func TestACoarseClockThatMissedTimeDoesNotWidenG(t *testing.T) {
 	}
 }
 
+// Nor does a coarse clock keep a counter that stands still from being found out.
+func TestACounterThatStandsStillBesideACoarseClock(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: 30, coarse: 15625 * time.Microsecond, still: true}
+	p := b.detector()
+	for try := 0; try < 40_000 && p.limits.Load() == nil; try++ {
+		b.elapsed += 777 * time.Microsecond
+		p.usable()
+	}
+	if l := p.limits.Load(); l == nil || !strings.Contains(l.why, "stands still") {
+		t.Errorf("after 31 s: %+v, want a counter that stands still", l)
+	}
+}
+
 // A checkpoint that was made before the counter was measured goes on where the clock shows
 // less: on a machine that was started later.
 func TestAClockThatWentBack(t *testing.T) {
