@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -370,13 +371,54 @@ func TestOnCloneStops(t *testing.T) {
 	if len(told) != 0 {
 		t.Error("told after stop")
 	}
-	if h.clones.hooks.polling.Load() {
+	atomic.AddUint64(&words[0], 1)
+	time.Sleep(3 * hookPoll)
+	if h.clones.last.Load().number != 2 {
 		t.Error("the detectors are looked at for nobody")
 	}
 	again := make(chan uint64, 1)
 	defer h.clones.onClone(func(generation uint64) { again <- generation })()
 	atomic.AddUint64(&words[0], 1)
-	wantTold(t, again, 3)
+	wantTold(t, again, 4)
+}
+
+// What a bubble of testing/synctest starts must end in it. A function that is registered
+// there, and stopped, leaves nothing running; those that were registered elsewhere go on.
+func TestOnCloneInABubble(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		words := make([]uint64, 1)
+		w := wordsWatch(words)
+		outside := make(chan uint64, 10)
+		register := func() func() bool {
+			return w.onClone(func(generation uint64) { outside <- generation })
+		}
+		if before {
+			defer register()()
+		}
+		synctest.Test(t, func(t *testing.T) {
+			told := make(chan uint64, 10)
+			stop := w.onClone(func(generation uint64) { told <- generation })
+			if !before {
+				time.Sleep(10 * hookPoll)
+				atomic.AddUint64(&words[0], 1)
+				time.Sleep(2 * hookPoll)
+				if len(told) != 1 {
+					t.Error("not told")
+				}
+			}
+			if !stop() {
+				t.Error("it was not registered")
+			}
+		})
+		if !before {
+			defer register()()
+		}
+		for range 2 {
+			want := w.number() + 1
+			atomic.AddUint64(&words[0], 1)
+			wantTold(t, outside, want)
+		}
+	}
 }
 
 // Who has noticed an event before stop was called, and comes to the hook afterwards, does not
