@@ -517,3 +517,23 @@ func TestAReadAfterALongPauseAllocatesNoMore(t *testing.T) {
 		t.Errorf("%.0f allocations after a pause of 20 ms, %.0f after one of 1 ms", long, short)
 	}
 }
+
+// In a bubble of testing/synctest the clock stands still while anybody computes. Inspect
+// comes to an end all the same.
+func TestInspectEndsInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCounter{now: 1 << 40}
+		p := c.detector()
+		readings := 0
+		p.read = func() uint64 {
+			if readings++; readings > 1e6 {
+				panic("a loop of 100 us has not ended after 20 ms")
+			}
+			c.now += 20
+			return c.now
+		}
+		if cost, _ := p.trial(p.limits.Load(), 100*time.Microsecond); cost < 19 || cost > 21 {
+			t.Errorf("a check takes %.1f ns, want 20", cost)
+		}
+	})
+}
