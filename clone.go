@@ -35,10 +35,13 @@ type generation struct {
 	words []word // compared at every look; the fork page is the first, where there is one
 
 	page    *uint64
-	pageWhy string // why there is no page, or why it is not trusted alone
+	doubt   *atomic.Pointer[string] // of pageWhy; all generations share it, since no doubt is an event
 	pid     int
 	signals []signal
 }
+
+// pageWhy says why there is no page, or why it is not trusted alone. It is "" where it is.
+func (g *generation) pageWhy() string { return *g.doubt.Load() }
 
 // A word is watched memory and what it held.
 type word struct {
@@ -76,7 +79,7 @@ func (w *cloneWatch) pollID() {
 // current is the generation behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *generation {
 	g := w.last.Load()
-	if g == nil || g.pageWhy != "" && g.pid != w.identity() || !g.holds() {
+	if g == nil || g.pageWhy() != "" && g.pid != w.identity() || !g.holds() {
 		w.look()
 		g = w.last.Load()
 	}
@@ -101,20 +104,6 @@ func (w *cloneWatch) bump() {
 	}
 }
 
-// step moves the number. change edits the generation that follows.
-func (w *cloneWatch) step(change func(next *generation)) {
-	for {
-		g := w.look()
-		next := *g
-		next.number++
-		change(&next)
-		if w.last.CompareAndSwap(g, &next) {
-			w.hooks.tell(next.number)
-			return
-		}
-	}
-}
-
 // recheck looks at what a restore may have changed unseen. It compares the process ID,
 // though there is a page. It advises the page again, since checkpoint tools (CRIU before
 // 4.2) restore it without its advice. Where that fails each poll looks at the process ID
@@ -125,8 +114,9 @@ func (w *cloneWatch) recheck() {
 	if g.page == nil || w.wipeOnFork == nil {
 		return
 	}
-	if why := w.wipeOnFork(g.page); why != g.pageWhy {
-		w.step(func(next *generation) { next.pageWhy = why })
+	if why := w.wipeOnFork(g.page); why != g.pageWhy() {
+		doubt := why // a copy, or each look would allocate
+		g.doubt.Store(&doubt)
 	}
 }
 
@@ -159,11 +149,13 @@ func (w *cloneWatch) first() *generation {
 		generation
 		words   [1 + 2*len(signals)]word
 		signals [len(signals)]signal
+		why     atomic.Pointer[string]
 	})
 	g := &room.generation
-	*g = generation{number: 1, words: room.words[:0], pid: w.identity(), signals: room.signals[:0]}
-	g.page, g.pageWhy = w.forkPage()
-	if g.page != nil {
+	*g = generation{number: 1, words: room.words[:0], doubt: &room.why, pid: w.identity(), signals: room.signals[:0]}
+	page, why := w.forkPage()
+	g.doubt.Store(&why)
+	if g.page = page; page != nil {
 		armed := w.arms.Add(1)
 		atomic.StoreUint64(g.page, armed)
 		g.words = append(g.words, word{at: g.page, held: armed})

@@ -159,11 +159,18 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	// Where the page cannot be advised any more, each poll looks at the process ID.
 	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
 	w.counter += 11 * ms
+	told := make(chan uint64, 1)
+	defer h.clones.onClone(func(generation uint64) { told <- generation })()
+	number := h.clones.poll()
 	readN(t, r, 16)
+	if h.clones.poll() != number || h.clones.last.Load().pageWhy() != "refused" {
+		t.Errorf("generation %d after %d: that a page is not trusted is no event", h.clones.poll(), number)
+	}
 	pid = 3
 	if h.clones.poll(); h.clones.forks() != 2 {
 		t.Error("the process ID is not polled though the page is not trusted")
 	}
+	wantTold(t, told, number+1)
 }
 
 func TestTheProcessIDIsPolledWhereThereIsNoPage(t *testing.T) {

@@ -34,15 +34,15 @@ func Inspect(loop time.Duration) []Protection {
 func (h *host) inspectFork(g *generation) Protection {
 	p := Protection{Name: "fork", Active: g.page != nil || g.pid != 0}
 	switch {
-	case g.page != nil && g.pageWhy != "":
-		p.Detail = "the PID, and a page that the kernel may not wipe: " + g.pageWhy
+	case g.page != nil && g.pageWhy() != "":
+		p.Detail = "the PID, and a page that the kernel may not wipe: " + g.pageWhy()
 	case g.page != nil:
 		p.Detail = "a page that the kernel wipes on fork, and the PID"
 	case p.Active:
-		p.Detail = "the PID after each pause; no wiped page: " + g.pageWhy
+		p.Detail = "the PID after each pause; no wiped page: " + g.pageWhy()
 		p.Mend = "a child with its parent's PID is noticed by the pause only"
 	default:
-		p.Detail = g.pageWhy
+		p.Detail = g.pageWhy()
 	}
 	return p
 }

@@ -44,8 +44,8 @@ func inSlab(s *secrets) bool {
 
 func needsSlab(t *testing.T) {
 	t.Helper()
-	if g := thisHost.clones.current(); g.page == nil || g.pageWhy != "" {
-		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy)
+	if g := thisHost.clones.current(); g.page == nil || g.pageWhy() != "" {
+		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy())
 	}
 }
 
