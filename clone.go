@@ -32,6 +32,9 @@ type generation struct {
 	forks  uint64 // how many of its steps were forks
 	clones uint64 // how many of its steps a signal told as clones; a step may be both
 
+	setBacks  uint64 // how many of its steps were counters that were set back
+	setBackTo uint64 // the reading that showed the last of them
+
 	words []word // compared at every look; the fork page is the first, where there is one
 
 	page    *uint64
@@ -94,14 +97,18 @@ func (w *cloneWatch) forks() uint64 {
 	return 0
 }
 
-// bump moves the number for a reason that no detector knows. It need not be a clone.
-func (w *cloneWatch) bump() {
+// setBack moves the number because the counter was set back to now, which need not be a
+// clone. It returns how often that has happened.
+func (w *cloneWatch) setBack(now uint64) (times uint64) {
 	g := w.look()
 	next := *g
 	next.number++
+	next.setBacks++
+	next.setBackTo = now
 	if w.last.CompareAndSwap(g, &next) { // or else somebody else has moved it
 		w.hooks.tell(next.number)
 	}
+	return next.setBacks
 }
 
 // recheck looks at what a restore may have changed unseen. It compares the process ID,

@@ -3,6 +3,7 @@ package rand
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,6 +236,70 @@ func TestTheNumberUnderConcurrentLooks(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
+}
+
+// The counter was set back once. Each state finds its last reading in the future, and all but
+// the first of them know why.
+func TestOneSetBackIsOneEvent(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	var gs []*Generator
+	for range 50 {
+		g, err := newGenerator(&Config{}, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readN(t, g, 16)
+		gs = append(gs, g)
+	}
+	number := h.clones.poll()
+	setBack := func(by uint64) {
+		t.Helper()
+		w.counter -= by
+		seeded := w.seeded
+		for range 2 {
+			for _, g := range gs {
+				readN(t, g, 16)
+			}
+		}
+		if number++; h.clones.poll() != number {
+			t.Errorf("generation %d after a counter was set back once, want %d", h.clones.poll(), number)
+		}
+		number = h.clones.poll()
+		if n := w.seeded - seeded; n != len(gs) {
+			t.Errorf("%d seedings of %d generators", n, len(gs))
+		}
+	}
+	setBack(1000 * ms)
+	setBack(1000 * ms)
+	// Again, before all have heard of the last time.
+	w.counter -= 1000 * ms
+	for _, g := range gs[:10] {
+		readN(t, g, 16)
+	}
+	number++
+	setBack(500 * ms)
+}
+
+// The counters of two CPUs differ by 5 us, and a goroutine moves to and fro. That is no
+// counter to be used, and no news for OnClone for ever.
+func TestCountersThatDifferBetweenCPUs(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	cpu := uint64(0)
+	h.pause.read = func() uint64 { return w.read() + cpu*5*us }
+	h.pause.readFenced = h.pause.read
+	r := newPool(h, 2)
+	for i := range uint64(10_000) {
+		cpu = i & 1
+		readN(t, r.only(int(i/2)&1), 16)
+	}
+	if n := h.clones.poll(); n > 200 || h.pause.usable() != nil {
+		t.Errorf("after 5,000 times there and back: generation %d, usable: %v", n, h.pause.usable() != nil)
+	}
+	if why := h.pause.limits.Load().why; !strings.Contains(why, "went back") {
+		t.Errorf("the report says %q", why)
+	}
 }
 
 // One who is late with a change that another has seen, and the next one too, does

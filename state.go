@@ -165,6 +165,13 @@ func (s *state) begin(now uint64) {
 		s.window.close()
 		return
 	}
+	if s.seeded != nil {
+		// A counter that was set back is one event. A state that was not seeded since then has its last
+		// reading from before it; only a reading below the one that showed the event shows another.
+		if g := s.host.clones.last.Load(); g.setBacks != s.seeded.setBacks {
+			s.window.last = min(s.window.last, g.setBackTo)
+		}
+	}
 	last := s.window.last
 	if now != 0 && now >= last {
 		s.window.pass(now, s.window.limit)
