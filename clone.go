@@ -32,13 +32,19 @@ type generation struct {
 	forks  uint64 // how many of its steps were forks
 	clones uint64 // how many of its steps a signal told as clones; a step may be both
 
+	setBacks  uint64 // how many of its steps were counters that were set back
+	setBackTo uint64 // the reading that showed the last of them
+
 	words []word // compared at every look; the fork page is the first, where there is one
 
 	page    *uint64
-	pageWhy string // why there is no page, or why it is not trusted alone
+	doubt   *atomic.Pointer[string] // of pageWhy; all generations share it, since no doubt is an event
 	pid     int
 	signals []signal
 }
+
+// pageWhy says why there is no page, or why it is not trusted alone. It is "" where it is.
+func (g *generation) pageWhy() string { return *g.doubt.Load() }
 
 // A word is watched memory and what it held.
 type word struct {
@@ -76,7 +82,7 @@ func (w *cloneWatch) pollID() {
 // current is the generation behind the number of poll. There is one for each number.
 func (w *cloneWatch) current() *generation {
 	g := w.last.Load()
-	if g == nil || g.pageWhy != "" && g.pid != w.identity() || !g.holds() {
+	if g == nil || g.pageWhy() != "" && g.pid != w.identity() || !g.holds() {
 		w.look()
 		g = w.last.Load()
 	}
@@ -91,28 +97,18 @@ func (w *cloneWatch) forks() uint64 {
 	return 0
 }
 
-// bump moves the number for a reason that no detector knows. It need not be a clone.
-func (w *cloneWatch) bump() {
+// setBack moves the number because the counter was set back to now, which need not be a
+// clone. It returns how often that has happened.
+func (w *cloneWatch) setBack(now uint64) (times uint64) {
 	g := w.look()
 	next := *g
 	next.number++
+	next.setBacks++
+	next.setBackTo = now
 	if w.last.CompareAndSwap(g, &next) { // or else somebody else has moved it
 		w.hooks.tell(next.number)
 	}
-}
-
-// step moves the number. change edits the generation that follows.
-func (w *cloneWatch) step(change func(next *generation)) {
-	for {
-		g := w.look()
-		next := *g
-		next.number++
-		change(&next)
-		if w.last.CompareAndSwap(g, &next) {
-			w.hooks.tell(next.number)
-			return
-		}
-	}
+	return next.setBacks
 }
 
 // recheck looks at what a restore may have changed unseen. It compares the process ID,
@@ -125,8 +121,9 @@ func (w *cloneWatch) recheck() {
 	if g.page == nil || w.wipeOnFork == nil {
 		return
 	}
-	if why := w.wipeOnFork(g.page); why != g.pageWhy {
-		w.step(func(next *generation) { next.pageWhy = why })
+	if why := w.wipeOnFork(g.page); why != g.pageWhy() {
+		doubt := why // a copy, or each look would allocate
+		g.doubt.Store(&doubt)
 	}
 }
 
@@ -159,10 +156,13 @@ func (w *cloneWatch) first() *generation {
 		generation
 		words   [1 + 2*len(signals)]word
 		signals [len(signals)]signal
+		doubt   atomic.Pointer[string]
+		why     string
 	})
 	g := &room.generation
-	*g = generation{number: 1, words: room.words[:0], pid: w.identity(), signals: room.signals[:0]}
-	g.page, g.pageWhy = w.forkPage()
+	*g = generation{number: 1, words: room.words[:0], doubt: &room.doubt, pid: w.identity(), signals: room.signals[:0]}
+	g.page, room.why = w.forkPage()
+	g.doubt.Store(&room.why)
 	if g.page != nil {
 		armed := w.arms.Add(1)
 		atomic.StoreUint64(g.page, armed)

@@ -3,9 +3,11 @@ package rand
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -166,16 +168,19 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	}
 	// Where the page cannot be advised any more, each poll looks at the process ID.
 	h.clones.wipeOnFork = func(p *uint64) string { return "refused" }
-	number := h.clones.number()
 	w.counter += 11 * ms
+	told := make(chan uint64, 1)
+	defer h.clones.onClone(func(generation uint64) { told <- generation })()
+	number := h.clones.poll()
 	readN(t, r, 16)
-	if h.clones.number() != number+1 {
-		t.Error("the number did not move when the page was found not to be trusted")
+	if h.clones.poll() != number || h.clones.last.Load().pageWhy() != "refused" {
+		t.Errorf("generation %d after %d: that a page is not trusted is no event", h.clones.poll(), number)
 	}
 	pid = 3
 	if h.clones.poll(); h.clones.forks() != 2 {
 		t.Error("the process ID is not polled though the page is not trusted")
 	}
+	wantTold(t, told, number+1)
 }
 
 func TestTheProcessIDIsPolledWhereThereIsNoPage(t *testing.T) {
@@ -240,6 +245,70 @@ func TestTheNumberUnderConcurrentLooks(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
+}
+
+// The counter was set back once. Each state finds its last reading in the future, and all but
+// the first of them know why.
+func TestOneSetBackIsOneEvent(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	var gs []*Generator
+	for range 50 {
+		g, err := newGenerator(&Config{}, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readN(t, g, 16)
+		gs = append(gs, g)
+	}
+	number := h.clones.poll()
+	setBack := func(by uint64) {
+		t.Helper()
+		w.counter -= by
+		seeded := w.seeded
+		for range 2 {
+			for _, g := range gs {
+				readN(t, g, 16)
+			}
+		}
+		if number++; h.clones.poll() != number {
+			t.Errorf("generation %d after a counter was set back once, want %d", h.clones.poll(), number)
+		}
+		number = h.clones.poll()
+		if n := w.seeded - seeded; n != len(gs) {
+			t.Errorf("%d seedings of %d generators", n, len(gs))
+		}
+	}
+	setBack(1000 * ms)
+	setBack(1000 * ms)
+	// Again, before all have heard of the last time.
+	w.counter -= 1000 * ms
+	for _, g := range gs[:10] {
+		readN(t, g, 16)
+	}
+	number++
+	setBack(500 * ms)
+}
+
+// The counters of two CPUs differ by 5 us, and a goroutine moves to and fro. That is no
+// counter to be used, and no news for OnClone for ever.
+func TestCountersThatDifferBetweenCPUs(t *testing.T) {
+	w := newWorld(0)
+	h := w.host()
+	cpu := uint64(0)
+	h.pause.read = func() uint64 { return w.read() + cpu*5*us }
+	h.pause.readFenced = h.pause.read
+	r := newPool(h, 2)
+	for i := range uint64(10_000) {
+		cpu = i & 1
+		readN(t, r.only(int(i/2)&1), 16)
+	}
+	if n := h.clones.poll(); n > 200 || h.pause.usable() != nil {
+		t.Errorf("after 5,000 times there and back: generation %d, usable: %v", n, h.pause.usable() != nil)
+	}
+	if why := h.pause.limits.Load().why; !strings.Contains(why, "went back") {
+		t.Errorf("the report says %q", why)
+	}
 }
 
 // One who is late with a change that another has seen, and the next one too, does
@@ -424,13 +493,54 @@ func TestOnCloneStops(t *testing.T) {
 	if len(told) != 0 {
 		t.Error("told after stop")
 	}
-	if h.clones.hooks.polling.Load() {
+	atomic.AddUint64(&words[0], 1)
+	time.Sleep(3 * hookPoll)
+	if h.clones.last.Load().number != 2 {
 		t.Error("the detectors are looked at for nobody")
 	}
 	again := make(chan uint64, 1)
 	defer h.clones.onClone(func(generation uint64) { again <- generation })()
 	atomic.AddUint64(&words[0], 1)
-	wantTold(t, again, 3)
+	wantTold(t, again, 4)
+}
+
+// What a bubble of testing/synctest starts must end in it. A function that is registered
+// there, and stopped, leaves nothing running; those that were registered elsewhere go on.
+func TestOnCloneInABubble(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		words := make([]uint64, 1)
+		w := wordsWatch(words)
+		outside := make(chan uint64, 10)
+		register := func() func() bool {
+			return w.onClone(func(generation uint64) { outside <- generation })
+		}
+		if before {
+			defer register()()
+		}
+		synctest.Test(t, func(t *testing.T) {
+			told := make(chan uint64, 10)
+			stop := w.onClone(func(generation uint64) { told <- generation })
+			if !before {
+				time.Sleep(10 * hookPoll)
+				atomic.AddUint64(&words[0], 1)
+				time.Sleep(2 * hookPoll)
+				if len(told) != 1 {
+					t.Error("not told")
+				}
+			}
+			if !stop() {
+				t.Error("it was not registered")
+			}
+		})
+		if !before {
+			defer register()()
+		}
+		for range 2 {
+			want := w.number() + 1
+			atomic.AddUint64(&words[0], 1)
+			wantTold(t, outside, want)
+		}
+	}
 }
 
 // Who has noticed an event before stop was called, and comes to the hook afterwards, does not
@@ -466,13 +576,11 @@ func TestOnCloneStopIsTheEnd(t *testing.T) {
 
 func TestOnCloneIsToldOfWhatNoDetectorShows(t *testing.T) {
 	w := noDetectors()
-	w.bump() // finds the detectors, as any first look does
+	w.setBack(1) // finds the detectors, as any first look does
 	told := make(chan uint64, 1)
 	defer w.onClone(func(generation uint64) { told <- generation })()
-	w.bump()
+	w.setBack(1)
 	wantTold(t, told, 3)
-	w.step(func(*generation) {})
-	wantTold(t, told, 4)
 }
 
 // An event in the middle of the registration is told, too.
@@ -482,7 +590,7 @@ func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
 	looks := 0
 	w.identity = func() int {
 		if looks++; looks == 1 { // the number of before is known by now
-			w.bump()
+			w.setBack(1)
 		}
 		return 1
 	}

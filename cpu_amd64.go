@@ -55,7 +55,7 @@ const (
 // hasCounter reports whether cycles may be called, and if not why.
 func hasCounter() (ok bool, why string) {
 	if counterTraps() {
-		return false, "reading the TSC is forbidden to this process (prctl PR_SET_TSC)"
+		return false, "reading the counter is forbidden to this process (prctl PR_SET_TSC)"
 	}
 	if features&hasAES == 0 {
 		return false, "this CPU has no AES instructions"

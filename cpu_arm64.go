@@ -50,5 +50,8 @@ func hasCounter() (ok bool, why string) {
 	if !cpu.ARM64.HasAES {
 		return false, "this CPU has no AES instructions"
 	}
+	if counterTraps() {
+		return false, "reading the counter is forbidden to this process (prctl PR_SET_TSC)"
+	}
 	return true, ""
 }

@@ -1,4 +1,4 @@
-//go:build amd64
+//go:build amd64 || arm64
 
 package rand
 
@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// counterTraps reports whether RDTSC raises SIGSEGV in this process, PR_GET_TSC of
-// prctl(2). Go could not survive finding out by trying.
+// counterTraps reports whether to read the counter raises SIGSEGV in this process, PR_GET_TSC
+// of prctl(2); kernels for arm64 that cannot forbid it say EINVAL. Go could not survive
+// finding out by trying.
 func counterTraps() bool {
 	var mode int32
 	// The kernel writes an int through the pointer while mode is alive.

@@ -226,8 +226,8 @@ func TestForkPageIsNotBelievedInAnEmulator(t *testing.T) {
 		t.Error("the emulator accepts advice that does not exist, and was believed to wipe a page")
 	}
 	w := newHost().clones
-	if s := w.current(); s.page == nil && (s.pid != os.Getpid() || s.pageWhy == "") {
-		t.Errorf("no page, so the process ID %d should tell forks, and the report why: it has %d, %q", os.Getpid(), s.pid, s.pageWhy)
+	if s := w.current(); s.page == nil && (s.pid != os.Getpid() || s.pageWhy() == "") {
+		t.Errorf("no page, so the process ID %d should tell forks, and the report why: it has %d, %q", os.Getpid(), s.pid, s.pageWhy())
 	}
 	pid := os.Getpid()
 	w.identity = func() int { return pid }
@@ -414,7 +414,7 @@ var forkGuards = map[string]func() (read readFunc, why string){
 		h := newHost()
 		h.pause = neverPaused()
 		if s := h.clones.current(); s.page == nil {
-			return nil, s.pageWhy
+			return nil, s.pageWhy()
 		}
 		h.clones.identity = func() int { return 1 }
 		return newReaderOn(h).Read, ""

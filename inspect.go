@@ -34,15 +34,15 @@ func Inspect(loop time.Duration) []Protection {
 func (h *host) inspectFork(g *generation) Protection {
 	p := Protection{Name: "fork", Active: g.page != nil || g.pid != 0}
 	switch {
-	case g.page != nil && g.pageWhy != "":
-		p.Detail = "the PID, and a page that the kernel may not wipe: " + g.pageWhy
+	case g.page != nil && g.pageWhy() != "":
+		p.Detail = "the PID, and a page that the kernel may not wipe: " + g.pageWhy()
 	case g.page != nil:
 		p.Detail = "a page that the kernel wipes on fork, and the PID"
 	case p.Active:
-		p.Detail = "the PID after each pause; no wiped page: " + g.pageWhy
+		p.Detail = "the PID after each pause; no wiped page: " + g.pageWhy()
 		p.Mend = "a child with its parent's PID is noticed by the pause only"
 	default:
-		p.Detail = g.pageWhy
+		p.Detail = g.pageWhy()
 	}
 	return p
 }
@@ -70,13 +70,15 @@ func (h *host) inspectPause(loop time.Duration) Protection {
 	return p
 }
 
-// trial is a loop that checks for pauses and does nothing else.
+// trial is a loop that checks for pauses and does nothing else. It ends by the counter, or
+// by the clock where the counter stands still: one of the two may (testing/synctest).
 func (p *pauseDetector) trial(l *pauseLimits, loop time.Duration) (nanoseconds float64, pauses int) {
 	const batch = 1000
 	checks := 0
 	start := time.Now()
-	last := p.now()
-	for time.Since(start) < loop {
+	first := p.now()
+	last := first
+	for ticks := uint64(loop.Seconds() * float64(l.rate)); last-first < ticks && time.Since(start) < loop; {
 		for range batch {
 			now := p.now()
 			if l.paused(last, now) {
@@ -86,7 +88,7 @@ func (p *pauseDetector) trial(l *pauseLimits, loop time.Duration) (nanoseconds f
 		}
 		checks += batch
 	}
-	return float64(time.Since(start).Nanoseconds()) / float64(checks), pauses
+	return float64(last-first) / float64(l.rate) * 1e9 / float64(checks), pauses
 }
 
 func (h *host) inspectRandom() Protection {

@@ -35,8 +35,7 @@ const stopped = ^uint64(0)
 
 // cloneHooks is the hooks of a cloneWatch. It has no lock, for the sake of forks.
 type cloneHooks struct {
-	list    atomic.Pointer[[]*cloneHook] // immutable
-	polling atomic.Bool
+	list atomic.Pointer[[]*cloneHook] // immutable
 }
 
 func (w *cloneWatch) onClone(f func(generation uint64)) (stop func() bool) {
@@ -47,9 +46,7 @@ func (w *cloneWatch) onClone(f func(generation uint64)) (stop func() bool) {
 	h.told.Store(w.current().number)
 	w.hooks.change(func(list []*cloneHook) []*cloneHook { return append(list, h) })
 	h.tell(w.current().number) // it may have moved before h was on the list
-	if w.hooks.polling.CompareAndSwap(false, true) {
-		go w.pollForHooks()
-	}
+	w.pollFor(h)
 	return func() bool {
 		if h.told.Swap(stopped) == stopped {
 			return false
@@ -95,18 +92,17 @@ func (h *cloneHook) tell(number uint64) {
 	}
 }
 
-// pollForHooks looks at the detectors until nobody waits any more.
-func (w *cloneWatch) pollForHooks() {
-	for {
-		time.Sleep(hookPoll)
-		w.pollID()
-		w.poll()
-		if len(w.hooks.all()) > 0 {
-			continue
-		}
-		w.hooks.polling.Store(false)
-		if len(w.hooks.all()) == 0 || !w.hooks.polling.CompareAndSwap(false, true) {
+// pollFor looks at the detectors every hookPoll until h is stopped. Each hook has a timer of
+// its own, and no goroutine: one that was started in a bubble of testing/synctest would have to
+// end with the bubble, and would then be missing to the hooks of others. All timers end at the
+// same times, so that the process wakes up as often as for one.
+func (w *cloneWatch) pollFor(h *cloneHook) {
+	time.AfterFunc(hookPoll-time.Duration(time.Now().UnixNano())%hookPoll, func() {
+		if h.told.Load() == stopped {
 			return
 		}
-	}
+		w.pollID()
+		w.poll()
+		w.pollFor(h)
+	})
 }

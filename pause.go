@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +30,7 @@ const (
 	minVerify   = time.Millisecond      // nor is one compared over less
 	minCoarse   = time.Second           // nor one over less by a clock that moves in steps, of up to 15.6 ms
 	maxMeasures = 8                     // tries to measure the rate until the counter counts as unusable
+	maxSetBacks = 100                   // times that the counter was set back, until it counts as unusable
 
 	allowanceMixes = 64 // mixes that are timed to find what this machine needs for one
 	allowanceTimes = 4  // so many times the fastest of them are allowed
@@ -47,6 +49,7 @@ type pauseDetector struct {
 	since     moment        // the rate is measured from here on
 	tries     int           // how often the measuring began again
 	coarse    bool          // the clock is too coarse for a short measuring
+	earlier   float64       // the rate over the long span before, if the clock is coarse; 0: there is none yet
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -163,6 +166,13 @@ func (l *pauseLimits) paused(from, to uint64) bool { return to-from-l.zero >= l.
 
 // long reports whether a pause of so many ticks is longPause or longer.
 func (l *pauseLimits) long(ticks uint64) bool { return ticks/uint64(longPause/pauseTime) >= l.g }
+
+// distrust ends the use of a counter that went back too often. Those of the CPUs differ, and
+// a move to one that lies behind hides a pause.
+func (p *pauseDetector) distrust() {
+	p.limits.Store(&pauseLimits{why: fmt.Sprintf("the counter went back %d times: it may differ between CPUs", maxSetBacks)})
+	p.usual.Store(false)
+}
 
 // widen sets the allowance to what this machine needs. mix does the work of one salt
 // and one block on memory that holds nothing of value.

@@ -31,14 +31,20 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 // keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {
 	begun := p.since
-	if span := p.time().Sub(begun.clock); span < minMeasure || span < minCoarse && p.coarse {
+	switch span := p.time().Sub(begun.clock); {
+	case span < 0: // a checkpoint has moved to a machine that was started later
+		p.since = p.readMoment()
+		return nil
+	case span < minMeasure, span < minCoarse && p.coarse:
 		return nil
 	}
 	// Spans of ticks around spans of time bound the rate from above. The lowest bound
 	// counts: no stall fell into that one. The time is known to a step of the clock. A clock
-	// whose steps are too long to wait for, of up to 15.6 ms on Windows, bounds nothing.
+	// whose steps are too long to wait for, of up to 15.6 ms on Windows, bounds nothing so.
+	// Then the rate is measured over two long spans, and each bounds the other.
 	step := p.clockStep()
-	coarse, bound := step == 0, maxRate*rateError
+	const unbounded = maxRate * rateError
+	coarse, bound := step == 0, unbounded
 	var found readings
 	for range 4 {
 		early := p.now()
@@ -57,14 +63,20 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 	tick := p.now()
 	clock := p.time()
 	span := clock.Sub(begun.clock)
-	if coarse {
+	rate := perSecond(tick-begun.tick, span)
+	if bound == unbounded {
 		p.coarse = true
 		if span < minCoarse {
 			return nil
 		}
+		if p.earlier == 0 {
+			p.earlier, p.since = max(rate, 1), moment{clock, tick}
+			return nil
+		}
+		bound = p.earlier
 	}
+	p.earlier = 0
 	l := new(pauseLimits)
-	rate := perSecond(tick-begun.tick, span)
 	switch perRead := time.Duration(found.cost / rate * 1e9); {
 	case !found.moves:
 		l.why = "the counter stands still"

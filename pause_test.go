@@ -300,6 +300,57 @@ func TestTheLowestRateCounts(t *testing.T) {
 	}
 }
 
+// A clock that moves in steps of 15.6 ms bounds no rate over a short span. While it is measured the
+// machine is restored, and its clock has not counted the time that the counter shows. A span that
+// was lengthened so by less than ten times is a possible rate.
+func TestACoarseClockThatMissedTimeDoesNotWidenG(t *testing.T) {
+	for _, rate := range []float64{1e9, 25e6} {
+		for _, missed := range []time.Duration{500 * time.Millisecond, 2900 * time.Millisecond, time.Minute} {
+			for _, at := range []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond} {
+				b := &bench{rate: rate, cost: 10, look: 30, coarse: 15625 * time.Microsecond, elapsed: time.Second}
+				p := b.detector()
+				begun := b.elapsed
+				for try := 0; try < 20_000 && p.usable() == nil; try++ {
+					if b.elapsed += 777 * time.Microsecond; b.clockLag == 0 && b.elapsed-begun > at {
+						b.elapsed += missed
+						b.clockLag = missed
+					}
+				}
+				if l := p.usable(); l == nil || float64(l.g) > 1.05*rate*pauseTime.Seconds() {
+					t.Errorf("%.0f Hz, %v missed after %v: %+v, want a G of 2 us", rate, missed, at, l)
+				}
+			}
+		}
+	}
+}
+
+// Nor does a coarse clock keep a counter that stands still from being found out.
+func TestACounterThatStandsStillBesideACoarseClock(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: 30, coarse: 15625 * time.Microsecond, still: true}
+	p := b.detector()
+	for try := 0; try < 40_000 && p.limits.Load() == nil; try++ {
+		b.elapsed += 777 * time.Microsecond
+		p.usable()
+	}
+	if l := p.limits.Load(); l == nil || !strings.Contains(l.why, "stands still") {
+		t.Errorf("after 31 s: %+v, want a counter that stands still", l)
+	}
+}
+
+// A checkpoint that was made before the counter was measured goes on where the clock shows
+// less: on a machine that was started later.
+func TestAClockThatWentBack(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: 30, elapsed: 2 * time.Hour}
+	p := b.detector()
+	b.clockLag = time.Hour
+	for try := 0; try < 100 && p.usable() == nil; try++ {
+		b.elapsed += 777 * time.Microsecond
+	}
+	if l := p.usable(); l == nil || l.g > gTicks {
+		t.Errorf("the counter is not usable before the clock is where it was: %+v", l)
+	}
+}
+
 // A counter of 1 GHz that moves 100 ticks at a time: Reads mix as on any machine, and
 // measure once at most what a mix takes.
 func TestACoarseCounterDoesNotMakeReadsFail(t *testing.T) {
@@ -563,4 +614,24 @@ func TestAReadAfterALongPauseAllocatesNoMore(t *testing.T) {
 	if long > short {
 		t.Errorf("%.0f allocations after a pause of 20 ms, %.0f after one of 1 ms", long, short)
 	}
+}
+
+// In a bubble of testing/synctest the clock stands still while anybody computes. Inspect
+// comes to an end all the same.
+func TestInspectEndsInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCounter{now: 1 << 40}
+		p := c.detector()
+		readings := 0
+		p.read = func() uint64 {
+			if readings++; readings > 1e6 {
+				panic("a loop of 100 us has not ended after 20 ms")
+			}
+			c.now += 20
+			return c.now
+		}
+		if cost, _ := p.trial(p.limits.Load(), 100*time.Microsecond); cost < 19 || cost > 21 {
+			t.Errorf("a check takes %.1f ns, want 20", cost)
+		}
+	})
 }

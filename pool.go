@@ -86,12 +86,14 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 			return len(b), nil
 		}
 	} else {
-		// The copy is made outside of the lock, in case that b cannot be written to.
+		// The copy is made outside of the lock, in case that b cannot be written to. So is the
+		// look at the generation, in case that the file of a signal cannot be read.
 		var room [maxShort]byte
 		s.buffer.takeShort(&room, len(b))
-		ok := sh.clones.still(s.generation)
+		g := s.generation
 		s.lock.unlock()
 		runtime.KeepAlive(s)
+		ok := sh.clones.still(g)
 		switch {
 		case !ok:
 		case len(b) == blockLen: // without the call that copy is

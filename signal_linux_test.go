@@ -1,6 +1,7 @@
 package rand
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -446,5 +447,35 @@ func TestOnCloneIsToldByTheSignals(t *testing.T) {
 				wantTold(t, told, i+2)
 			}
 		})
+	}
+}
+
+// The owner of a generation file shrinks it, and a program that recovers from faults goes on. No lock
+// stays held: once the file is whole again, so is every Read.
+func TestAFaultInASignalLeavesNoLockHeld(t *testing.T) {
+	skipEmulated(t, "the emulator ends the process")
+	for _, size := range []int{16, 48, 200, 5000} {
+		path := writeSignalFile(t, make([]byte, 64))
+		h := newWorld(0).host()
+		h.clones.signals = []func() signal{func() signal { return openGenerationFileAt(path) }}
+		r := newPool(h, 1)
+		readN(t, r, 16)
+		readN(t, r, 16)
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, size)
+		if !recovered(t, func() { r.Read(b) }) {
+			t.Fatalf("a Read of %d bytes did not look at the signal", size)
+		}
+		if !bytes.Equal(b, make([]byte, size)) {
+			t.Errorf("a fault in a Read of %d bytes leaves output that was not checked", size)
+		}
+		if err := os.Truncate(path, 64); err != nil {
+			t.Fatal(err)
+		}
+		if !r.shard(0).lock.tryLock() {
+			t.Errorf("the lock is held for ever after a fault in a Read of %d bytes", size)
+		}
 	}
 }

@@ -46,10 +46,10 @@ func takeSecrets(g *generation, forks uint64) (s *secrets, mapped bool) {
 	if !protect.slab {
 		return new(secrets), false
 	}
-	if g == nil || g.page == nil || g.pageWhy != "" {
+	if g == nil || g.page == nil || g.pageWhy() != "" {
 		why := "no page shows a fork"
 		if g != nil {
-			why += ": " + g.pageWhy
+			why += ": " + g.pageWhy()
 		}
 		slab.why.Store(&why)
 		return new(secrets), false

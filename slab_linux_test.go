@@ -44,8 +44,8 @@ func inSlab(s *secrets) bool {
 
 func needsSlab(t *testing.T) {
 	t.Helper()
-	if g := thisHost.clones.current(); g.page == nil || g.pageWhy != "" {
-		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy)
+	if g := thisHost.clones.current(); g.page == nil || g.pageWhy() != "" {
+		t.Skip("no slab: no page is wiped on fork: " + g.pageWhy())
 	}
 }
 
@@ -310,7 +310,9 @@ func TestNoSlab(t *testing.T) {
 	if p := inspectSlab(g); !p.Active {
 		t.Errorf("with a slab Inspect says %+v", p)
 	}
-	if s, mapped := takeSecrets(&generation{page: g.page, pageWhy: "refused"}, g.forks); mapped {
+	why, doubted := "refused", generation{page: g.page, doubt: new(atomic.Pointer[string])}
+	doubted.doubt.Store(&why)
+	if s, mapped := takeSecrets(&doubted, g.forks); mapped {
 		giveSecrets(s)
 		t.Error("secrets are in the slab though no page shows a fork")
 	}

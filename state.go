@@ -106,21 +106,20 @@ func (s *state) leave() {
 }
 
 // hand copies kept output to b on the fast path and gives the lock back. It reports
-// whether b may be returned.
-func (s *state) hand(b []byte) bool {
+// whether b may be returned; otherwise, and where it does not return, b is cleared.
+func (s *state) hand(b []byte) (ok bool) {
 	out := s.buffer.take(len(b))
 	defer func() { // release, written out since it is faster
 		clear(out)
 		s.buffer.erased = s.buffer.pos
 		s.lock.unlock()
 		runtime.KeepAlive(s)
+		if !ok {
+			clear(b) // last, since b may fault again
+		}
 	}()
 	copy(b, out)
-	if s.host.clones.still(s.generation) {
-		return true
-	}
-	clear(b)
-	return false
+	return s.host.clones.still(s.generation)
 }
 
 // read fills b, or returns an error: then, and where it does not return, b holds bytes that
@@ -165,6 +164,13 @@ func (s *state) begin(now uint64) {
 	if s.lim = s.host.pause.usable(); s.lim == nil {
 		s.window.close()
 		return
+	}
+	if s.seeded != nil {
+		// A counter that was set back is one event. A state that was not seeded since then has its last
+		// reading from before it; only a reading below the one that showed the event shows another.
+		if g := s.host.clones.last.Load(); g.setBacks != s.seeded.setBacks {
+			s.window.last = min(s.window.last, g.setBackTo)
+		}
 	}
 	last := s.window.last
 	if now != 0 && now >= last {

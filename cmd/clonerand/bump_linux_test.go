@@ -16,6 +16,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/clonerand/rand/internal/signalfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -218,5 +219,51 @@ func skipEmulated(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CLONERAND_TEST_EMULATOR") != "" { // set by .ci/emulated.sh
 		t.Skip("user-mode emulation:", why)
+	}
+}
+
+// A container's image brings the file. On overlayfs the first who opens it to write makes another file, which
+// those who have it mapped never see. init does that before they come, and a bump says if it was too late.
+func TestAFileOfAContainersImage(t *testing.T) {
+	for name, initFirst := range map[string]bool{"init before map": true, "map before bump": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, d := range []string{"lower", "upper", "work", "merged"} {
+				if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			signalRun(t, 0, "init", filepath.Join(dir, "lower", "generation"))
+			merged := filepath.Join(dir, "merged")
+			options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)
+			if err := unix.Mount("overlay", merged, "overlay", 0, options); err != nil {
+				t.Skip("mount an overlayfs:", err)
+			}
+			t.Cleanup(func() { unix.Unmount(merged, unix.MNT_DETACH) })
+			path := filepath.Join(merged, "generation")
+			if initFirst {
+				signalRun(t, 0, "init", path)
+			}
+			f, err := openGeneration(path, os.O_RDONLY)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			memory, err := signalfile.Map(int(f.Fd()), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := atomic.LoadUint64(&memory[0])
+			var stdout, stderr bytes.Buffer
+			status := run([]string{"signal", "bump", path}, &stdout, &stderr)
+			seen := atomic.LoadUint64(&memory[0]) != before
+			if seen != initFirst || (status == 0) != seen {
+				t.Errorf("a process sees the bump: %v, and its status is %d: %s", seen, status, &stderr)
+			}
+			if !seen && !strings.Contains(stderr.String(), "start those processes again") {
+				t.Errorf("it says %q", &stderr)
+			}
+			signalRun(t, 0, "bump", path) // nobody was misled by this one
+		})
 	}
 }

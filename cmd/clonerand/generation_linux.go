@@ -42,6 +42,12 @@ func initGeneration(path string) (created bool, err error) {
 		return true, usable(path)
 	case err != nil && created: // a file system without mappings
 		return false, errors.Join(err, os.Remove(path))
+	case err == nil && !created:
+		// On overlayfs this makes a copy of a file that came with a container's image. Whoever has
+		// that one mapped sees no bump; whoever comes from now on maps the copy.
+		if f, err := openGeneration(path, os.O_RDWR); err == nil { // else bump says why not
+			f.Close()
+		}
 	}
 	return created, err
 }
@@ -214,6 +220,10 @@ func readGeneration(path string) (generation uint64, id [identitySize]byte, err 
 // one; the counter of that is yet to come, and makes it read again. Two bumps at once both count, since adding to the
 // counter is one step. The lock keeps their identities from being mixed.
 func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err error) {
+	seen, err := mapAsSeen(path) // before the file is opened to write
+	if err == nil {              // else the next says why
+		defer signalfile.Unmap(seen)
+	}
 	f, err := openGeneration(path, os.O_RDWR)
 	if err != nil {
 		return 0, err
@@ -234,7 +244,32 @@ func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err 
 	for i := 1; i < len(words); i++ {
 		atomic.StoreUint64(&words[i], binary.NativeEndian.Uint64(id[8*(i-1):]))
 	}
-	return addLittleEndian(&words[0]), nil
+	generation = addLittleEndian(&words[0])
+	if seen != nil && !differs(&seen[0], generation-1) {
+		return 0, fmt.Errorf("%s: generation %d, but processes that have the file mapped do not see it, since it came with an image (overlayfs): start those processes again, and run signal init before them", path, generation)
+	}
+	return generation, nil
+}
+
+// mapAsSeen maps the file as processes of this package do.
+func mapAsSeen(path string) ([]uint64, error) {
+	f, err := openGeneration(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	memory, err := signalfile.Map(int(f.Fd()), generationSize/8)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return memory, nil
+}
+
+// differs reports whether a little-endian number in memory is another one.
+func differs(word *uint64, number uint64) bool {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], atomic.LoadUint64(word))
+	return binary.LittleEndian.Uint64(b[:]) != number
 }
 
 // addLittleEndian adds one to a little-endian number in memory that others add to at the same time.
