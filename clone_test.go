@@ -165,6 +165,40 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	}
 }
 
+// The same where the pause falls into a Read.
+func TestTheProcessIDIsLookedAtAfterAPauseInARead(t *testing.T) {
+	for _, size := range []int{16, 1024, 5000} {
+		for at, more := 0, true; more; at++ {
+			w := newWorld(0)
+			h := w.host()
+			page, pid, advised := new(uint64), 1, 0
+			h.clones.forkPage = func() (*uint64, string) { return page, "" }
+			h.clones.wipeOnFork = func(p *uint64) string { advised++; return "" }
+			h.clones.identity = func() int { return pid }
+			r := newPool(h, 1)
+			readN(t, r, 16)
+			exhaust(t, r)
+			r.deplete()
+			before, first := advised, w.looks
+			w.before = func(look int) {
+				if look == first+at {
+					w.counter += 11 * ms
+					pid = 2
+				}
+			}
+			readN(t, r, size)
+			if more = pid == 2; !more {
+				break
+			}
+			readN(t, r, 16)
+			readN(t, r, 16)
+			if h.clones.forks() != 1 || advised == before {
+				t.Errorf("Read of %d, 11 ms before look %d: %d forks, advised %d times", size, at, h.clones.forks(), advised-before)
+			}
+		}
+	}
+}
+
 func TestTheProcessIDIsPolledWhereThereIsNoPage(t *testing.T) {
 	pid := 1
 	w := noDetectors()
