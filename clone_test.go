@@ -183,6 +183,49 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 	wantTold(t, told, number+1)
 }
 
+// The same where the pause falls into a Read, and no fork with it.
+func TestAPauseInAReadIsFollowed(t *testing.T) {
+	for _, size := range []int{16, 1024, 5000} {
+		for at, more := 0, true; more; at++ {
+			for fork := range 2 {
+				w := newWorld(0)
+				h := w.host()
+				page, pid, advised := new(uint64), 0, 0
+				h.clones.forkPage = func() (*uint64, string) { return page, "" }
+				h.clones.wipeOnFork = func(p *uint64) string { advised++; return "" }
+				h.clones.identity = func() int { return pid }
+				r := newPool(h, 1)
+				readN(t, r, 16)
+				exhaust(t, r)
+				r.deplete()
+				before, first := advised, w.looks
+				more = false
+				w.before = func(look int) {
+					if look == first+at {
+						w.counter += 11 * ms
+						pid, more = fork, true
+					}
+				}
+				if readN(t, r, size); !more {
+					break
+				}
+				readN(t, r, 16)
+				readN(t, r, 16)
+				if h.clones.forks() != uint64(fork) || advised == before {
+					t.Errorf("Read of %d, 11 ms before look %d: %d forks, want %d; advised %d times", size, at, h.clones.forks(), fork, advised-before)
+				}
+				w.counter += 2 * ms
+				readN(t, r, 16) // the look a little later
+				before = advised
+				w.counter += 2 * ms
+				if readN(t, r, 16); advised != before {
+					t.Errorf("Read of %d, 11 ms before look %d: the page is advised again and again", size, at)
+				}
+			}
+		}
+	}
+}
+
 func TestTheProcessIDIsPolledWhereThereIsNoPage(t *testing.T) {
 	pid := 1
 	w := noDetectors()

@@ -212,6 +212,49 @@ func TestWithoutTheDetectorBlocksAreEqual(t *testing.T) {
 	}
 }
 
+// A fleet whose counters and kernels are equal after the restore, without an instruction.
+// What tells the clones apart is the jitter of a long burst. What it has made must stay in
+// the state: readings alone are soon equal again.
+func TestFleetsWithOneEqualReading(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		for _, sc := range scenes {
+			for _, n := range sc.ask {
+				inBubble(t, fmt.Sprint(sc.name, " ", n, " ", own), func(t *testing.T) {
+					w := newWorld(0)
+					w.cpu, w.step = nil, 100
+					r := newPool(w.host(), 1)
+					if own {
+						r.conf().entropy = streamOf("own", 0)
+					}
+					sc.prelude(t, r, w)
+					for _, at := range pointsOf(r, w, n) {
+						var later [40][]byte
+						for i := range later {
+							w := w.clone()
+							r := cloneReader(r, w)
+							jitter := streamOf("jitter", uint64(i))
+							w.before = func(look int) {
+								if look == at {
+									w.counter += 20 * ms
+								} else if look > at {
+									w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+								}
+							}
+							readN(t, r, n) // of which steps may have been finished before
+							for _, n := range []int{16, 16, 1024, 2000, 16} {
+								later[i] = append(later[i], readN(t, r, n)...)
+							}
+						}
+						if anyTwice(later[:]...) {
+							t.Errorf("cloned before look %d: two of %d clones have a block in common", at, len(later))
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 // inBubble runs a test whose clock stands still, since what an unseeded state does
 // with the time of day would tell two copies apart before they are clones.
 func inBubble(t *testing.T, name string, test func(t *testing.T)) {

@@ -48,6 +48,7 @@ func (s *state) request(b []byte, step int) (done int) {
 			r.wipe()
 			s.drbg.wipe()
 			s.seeded = nil
+			s.window.shut() // the fresh bytes that were in it are gone
 		}
 	}()
 	r = s.drbg.begin()

@@ -427,30 +427,71 @@ func movedToAnotherCPU(t *testing.T, late bool) {
 				break // measured
 			}
 		}
-		l := r.conf().host.pause.limits.Load()
-		t.Logf("limits now: g %d, rate %d, stale %v, why %q; the window's limit is %d, open %v, mixing %v",
-			l.g, l.rate, l.stale, l.why, r.shard(0).window.limit, r.shard(0).window.open(), r.shard(0).buffer.mixing)
-		if l.stale || l.g > 50 {
+		if l := r.conf().host.pause.limits.Load(); l.stale || l.g > 50 {
 			t.Error("the rate was not measured again")
 		}
-		var clones [2][]byte
-		for i := range clones {
-			w := w.clone()
-			w.counter += 1750 // 70 us
-			w.cpu = streamOf("cpu", uint64(i)+1)
-			w.system = streamOf("system", uint64(i)+1)
-			c := cloneReader(r, w)
-			clones[i] = append(readN(t, c, 16), readN(t, c, 16)...)
-		}
-		if n := equalBlocks(clones[0], clones[1]); n != 0 {
-			t.Errorf("a pause is not seen: %d blocks are equal", n)
-		}
+		wantPauseSeen(t, r, w, 1750) // 70 us
 	})
 }
 
-// The same in the middle of a Read: that it was set back shows that the old limits are not those of
-// this counter, and what of the Read follows is not judged by them.
+// The same where the checkpoint fell into a Read, at any reading of it, and no long pause
+// follows.
 func TestARateThatChangesInTheMiddleOfARead(t *testing.T) {
+	for _, size := range []int{16, 1024, 3 * streamStep} {
+		for at, more := 0, true; more; at++ {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(0)
+				r := newPool(w.host(), 1)
+				readN(t, r, 16)
+				exhaust(t, r)
+				r.deplete()
+				w.clock()
+				first := w.looks
+				w.before = func(look int) {
+					if look == first+at {
+						w.rate, w.step = 25e6, 1
+						w.counter += 25e6 // a second
+					}
+				}
+				readN(t, r, size)
+				if more = w.rate != 1e9; !more {
+					return
+				}
+				w.before = nil
+				for range 100 {
+					w.counter += 30
+					readN(t, r, 16)
+				}
+				t.Log("Read of", size, "before look", at)
+				wantPauseSeen(t, r, w, 1750)
+			})
+		}
+	}
+}
+
+// wantPauseSeen clones r after a pause of so many ticks.
+func wantPauseSeen(t *testing.T, r *pool, w *world, pause uint64) {
+	t.Helper()
+	l := r.conf().host.pause.limits.Load()
+	t.Logf("limits now: g %d, rate %d, stale %v, why %q; the window's limit is %d, open %v, mixing %v",
+		l.g, l.rate, l.stale, l.why, r.shard(0).window.limit, r.shard(0).window.open(), r.shard(0).buffer.mixing)
+	var clones [2][]byte
+	for i := range clones {
+		w := w.clone()
+		w.counter += pause
+		w.cpu = streamOf("cpu", uint64(i)+1)
+		w.system = streamOf("system", uint64(i)+1)
+		c := cloneReader(r, w)
+		clones[i] = append(readN(t, c, 16), readN(t, c, 16)...)
+	}
+	if n := equalBlocks(clones[0], clones[1]); n != 0 {
+		t.Errorf("a pause is not seen: %d blocks are equal", n)
+	}
+}
+
+// A counter that is set back in the middle of a Read: that shows that the old limits are not those of
+// this counter, and what of the Read follows is not judged by them.
+func TestASetBackInAReadEndsItsLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(0)
 		r := rested(t, w, 0)

@@ -107,6 +107,36 @@ func TestAFaultInTheCallersMemory(t *testing.T) {
 	}
 }
 
+// A fault after a restore wipes the state, and with it what told it from other clones. No
+// reading shows that, and the kernel and the counter may be those of the others.
+func TestAFaultInTheCallersMemoryOfAClone(t *testing.T) {
+	_, memory := mappedFile(t, 2)
+	if err := unix.Mprotect(memory[len(memory)/2:], unix.PROT_READ); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(0)
+	w.cpu, w.step = nil, 25
+	r := rested(t, w, 20*ms)
+	var later [200][]byte
+	for i := range later {
+		w := w.clone()
+		r := cloneReader(r, w)
+		jitter := streamOf("jitter", uint64(i))
+		w.before = func(look int) {
+			if look > 0 {
+				w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+			}
+		}
+		if !recovered(t, func() { r.Read(memory) }) {
+			t.Fatal("no fault")
+		}
+		later[i] = readN(t, r, 48)
+	}
+	if anyTwice(later[:]...) {
+		t.Errorf("two of %d clones have a block in common", len(later))
+	}
+}
+
 // onFastPath uses up what is mixed since the last pause, so that the next Read is served
 // on the fast path, but for a pause.
 func onFastPath(read readFunc) {

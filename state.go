@@ -142,6 +142,9 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 			return err
 		}
 		if e.resist {
+			if s.buffer.mixing { // the long burst that is in the salt goes with it
+				s.window.shut()
+			}
 			s.erase()
 		}
 		// The process ID is looked at here, too, where no page is trusted.
@@ -172,18 +175,23 @@ func (s *state) begin(now uint64) {
 			s.window.last = min(s.window.last, g.setBackTo)
 		}
 	}
-	last := s.window.last
-	if now != 0 && now >= last {
+	if now != 0 && now >= s.window.last {
 		s.window.pass(now, s.window.limit)
 	} else {
 		s.host.look(&s.window, s.window.limit)
 	}
-	if long := last != 0 && !s.window.open() && s.lim.long(s.window.last-last); long || s.host.pause.doubt.Load() {
-		s.host.recheck(long)
-		s.lim = s.host.pause.usable()
-	}
+	s.recheck(s.host.pause.doubt.Load())
 	if s.lim == nil || s.lim.g != s.window.limit {
 		s.window.close() // it was opened by limits that are not those of this machine
+	}
+}
+
+// recheck is host.recheck, if a long pause was seen or there is a doubt.
+func (s *state) recheck(doubt bool) {
+	if long := s.lim.long(s.window.long); long || doubt {
+		s.window.long = 0
+		s.host.recheck(long)
+		s.lim = s.host.pause.usable()
 	}
 }
 
@@ -244,7 +252,8 @@ func (s *state) renew(e *epoch, alone bool) error {
 // fresh is host.fresh for this state. A generator whose only source is an NV seed does not
 // wait for the kernel's generator: it may run before that is seeded.
 func (s *state) fresh(salt *[blockLen]byte) error {
-	if s.lim != nil { // a set-back in the middle of a Read may have left them stale
+	if s.lim != nil { // a long pause or a set-back in the middle of a Read may have left them stale
+		s.recheck(false)
 		if s.lim = s.host.pause.usable(); s.lim == nil {
 			s.window.close()
 		}

@@ -10,6 +10,7 @@ type window struct {
 	limit uint64 // pauseLimits.g while it is open; 0 while it is closed
 	zero  uint64 // pauseLimits.zero
 	gap   uint64 // the longest pause since the last fresh bytes, in ticks; ^0: not known
+	long  uint64 // the longest that recheck has not followed yet
 }
 
 // holds reports whether the window is open and no pause lies between the last reading and
@@ -22,11 +23,14 @@ func (w *window) open() bool { return w.limit != 0 }
 // ticks have passed since the reading before.
 func (w *window) pass(now, limit uint64) bool {
 	since := now - w.last
-	w.last = now
 	if since-w.zero >= limit {
 		w.gap = max(w.gap, since)
+		if w.last != 0 { // or this is the first reading
+			w.long = max(w.long, since)
+		}
 		w.close()
 	}
+	w.last = now
 	return w.open()
 }
 
