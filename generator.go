@@ -41,6 +41,7 @@ func newGenerator(cfg *Config, h *host) (*Generator, error) {
 	defer func() {
 		if !made { // also where Entropy did not return
 			s.close()
+			first.wipe()
 		}
 		s.release()
 	}()

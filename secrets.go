@@ -1,6 +1,9 @@
 package rand
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // secrets is all of a generator that must stay unknown: one value of fixed size without
 // pointers.
@@ -26,4 +29,30 @@ func (l *loan) end() {
 	if l != nil && l.ended.CompareAndSwap(false, true) {
 		giveSecrets(l.memory)
 	}
+}
+
+// wipe leaves a state that nobody uses any more.
+func (s *state) wipe() {
+	*s.secrets = secrets{}
+	s.generation, s.epoch = nil, nil // an epoch has a chain
+	s.buffer.erase()
+	runtime.KeepAlive(s)
+}
+
+// close wipes the state of a Generator that has ended, and gives its memory back before it is
+// unreachable. Whoever still asks it finds ordinary memory in which nothing is ever kept.
+func (s *state) close() {
+	s.wipe()
+	if s.loan != nil && !s.loan.ended.Load() {
+		s.secrets = new(secrets)
+		s.buffer.kept = &s.secrets.kept
+		s.loan.end()
+	}
+}
+
+// leave wipes a state from before a fork and gives its memory back. The state stays locked:
+// whoever still finds it takes another.
+func (s *state) leave() {
+	s.wipe()
+	s.loan.end()
 }

@@ -79,32 +79,6 @@ func (s *state) release() {
 	runtime.KeepAlive(s)
 }
 
-// wipe leaves a state that nobody uses any more.
-func (s *state) wipe() {
-	*s.secrets = secrets{}
-	s.generation, s.epoch = nil, nil // an epoch has a chain
-	s.buffer.erase()
-	runtime.KeepAlive(s)
-}
-
-// close wipes the state of a Generator that has ended, and gives its memory back before it is
-// unreachable. Whoever still asks it finds ordinary memory in which nothing is ever kept.
-func (s *state) close() {
-	s.wipe()
-	if s.loan != nil && !s.loan.ended.Load() {
-		s.secrets = new(secrets)
-		s.buffer.kept = &s.secrets.kept
-		s.loan.end()
-	}
-}
-
-// leave wipes a state from before a fork and gives its memory back. The state stays locked:
-// whoever still finds it takes another.
-func (s *state) leave() {
-	s.wipe()
-	s.loan.end()
-}
-
 // hand copies kept output to b on the fast path and gives the lock back. It reports
 // whether b may be returned; otherwise, and where it does not return, b is cleared.
 func (s *state) hand(b []byte) (ok bool) {
