@@ -80,20 +80,20 @@ func (s *state) release() {
 }
 
 // hand copies kept output to b on the fast path and gives the lock back. It reports
-// whether b may be returned; otherwise, and where it does not return, b is cleared.
-func (s *state) hand(b []byte) (ok bool) {
+// whether it did: after an event nothing is copied.
+func (s *state) hand(b []byte) bool {
 	out := s.buffer.take(len(b))
 	defer func() { // release, written out since it is faster
 		clear(out)
 		s.buffer.erased = s.buffer.pos
 		s.lock.unlock()
 		runtime.KeepAlive(s)
-		if !ok {
-			clear(b) // last, since b may fault again
-		}
 	}()
+	if !s.host.clones.still(s.generation) {
+		return false
+	}
 	copy(b, out)
-	return s.host.clones.still(s.generation)
+	return true
 }
 
 // read fills b, or returns an error: then, and where it does not return, b holds bytes that
@@ -142,21 +142,27 @@ func (s *state) begin(now uint64) {
 		s.window.close()
 		return
 	}
-	if s.seeded != nil {
-		// A counter that was set back is one event. A state that was not seeded since then has its last
-		// reading from before it; only a reading below the one that showed the event shows another.
-		if g := s.host.clones.last.Load(); g.setBacks != s.seeded.setBacks {
-			s.window.last = min(s.window.last, g.setBackTo)
-		}
-	}
 	if now != 0 && now >= s.window.last {
 		s.window.pass(now, s.window.limit)
 	} else {
+		s.hearOfSetBack()
 		s.host.look(&s.window, s.window.limit)
 	}
 	s.recheck(s.host.pause.doubt.Load())
 	if s.lim == nil || s.lim.g != s.window.limit {
 		s.window.close() // it was opened by limits that are not those of this machine
+	}
+}
+
+// hearOfSetBack makes a counter that was set back one event. The last reading of a state that
+// was not seeded since then is from before it. Only a reading below the one that showed the
+// event shows another.
+func (s *state) hearOfSetBack() {
+	if s.seeded == nil {
+		return
+	}
+	if g := s.host.clones.last.Load(); g.setBacks != s.seeded.setBacks {
+		s.window.last = min(s.window.last, g.setBackTo)
 	}
 }
 
