@@ -3,6 +3,7 @@
 package rand
 
 import (
+	"bytes"
 	"context"
 	"crypto/fips140"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -43,6 +45,29 @@ func buildCHost(t *testing.T, mode string) (dir string) {
 		missing("cc %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return dir
+}
+
+// hostOutput is what a host and its children print. Now and then Go's own runtime hangs in a
+// child, see docs/fork.md. That is not what is tested here, and not the case three times in a row.
+func hostOutput(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	for try := 1; ; try++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		host := exec.CommandContext(ctx, name, args...)
+		host.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		host.Cancel = func() error { return syscall.Kill(-host.Process.Pid, syscall.SIGKILL) } // the children, too
+		host.WaitDelay = time.Second
+		var errors bytes.Buffer
+		host.Stderr = &errors
+		out, err := host.Output()
+		cancel()
+		if err == nil {
+			return out
+		}
+		if try == 3 {
+			t.Fatalf("%s %v: %v\n%s%s", name, args, err, out, &errors)
+		}
+	}
 }
 
 // differ checks that no two outputs share 8 bytes. A line is who made it, its
@@ -82,24 +107,11 @@ func TestCHostForks(t *testing.T) {
 			if testing.Short() && mode == "c-shared" {
 				t.Skip("c-archive is enough for a short run")
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
 			host := filepath.Join(buildCHost(t, mode), "host")
 			// A function of OnClone is a new goroutine, for which a child has no thread: it is not
 			// called there, and hangs no Read.
 			for children, args := range map[int][]string{10: {"outputs", "10"}, 3: {"outputs", "3", "hook"}} {
-				// Now and then Go's own runtime hangs in a child, see docs/fork.md; that is
-				// not what is tested here, and not the case three times in a row.
-				var out []byte
-				var err error
-				for range 3 {
-					if out, err = exec.CommandContext(ctx, host, args...).Output(); err == nil {
-						break
-					}
-				}
-				if err != nil {
-					t.Fatalf("%v: %v\n%s", args, err, out)
-				}
+				out := hostOutput(t, host, args...)
 				differ(t, string(out), 1+children*4)
 				// The parent's own number stays; that of each generation of children is one more.
 				want := map[string]string{"parent": "1", "child": "2", "grandchild": "3"}
@@ -155,11 +167,6 @@ func TestCHostIsPythonWithMultiprocessing(t *testing.T) {
 		t.Skip("no Python:", err)
 	}
 	library := filepath.Join(buildCHost(t, "c-shared"), "libchost.so")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, python, "-c", pythonHost, library).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	out := hostOutput(t, python, "-c", pythonHost, library)
 	differ(t, string(out), 40+1+40+1)
 }

@@ -300,7 +300,7 @@ func TestFleetOfClones(t *testing.T) {
 				// One clone after the other, in the same memory.
 				clone := *w
 				h := &host{clones: r.conf().host.clones, system: &clone, pause: &pauseDetector{read: clone.read, readFenced: clone.read, clock: clone.clock}}
-				h.pause.since = r.conf().host.pause.since
+				h.pause.since.store(r.conf().host.pause.since.load())
 				h.pause.limits.Store(r.conf().host.pause.limits.Load())
 				if tt.cpu {
 					h.random = inPairs(clone.random) // one for all, as nobody clones a CPU

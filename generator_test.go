@@ -578,7 +578,7 @@ func signalledHost() (h *host, word *uint64, pid *int) {
 			identity: func() int { return id },
 			signals:  wordsSignal(memory, []int{0}, nil),
 		},
-		pause:  &pauseDetector{since: packageInit},
+		pause:  newPauseDetector(),
 		system: cryptoReader,
 	}, &memory[0], &id
 }

@@ -77,10 +77,17 @@ func pidOnly() *cloneWatch {
 	return w
 }
 
+// newPauseDetector returns one for the CPU's own counter that is not measured yet.
+func newPauseDetector() *pauseDetector {
+	p := new(pauseDetector)
+	p.since.store(packageInit)
+	return p
+}
+
 // neverPaused is a detector on the real counter to which no time is long enough.
 // Its rate is 0, so that a burst has one turn.
 func neverPaused() *pauseDetector {
-	p := &pauseDetector{since: packageInit}
+	p := newPauseDetector()
 	if ok, _ := hasCounter(); !ok {
 		var ticks atomic.Uint64
 		p.read = func() uint64 { return ticks.Add(1) }
@@ -183,7 +190,7 @@ func (c *fakeCounter) read() uint64 {
 // detector is a pause detector on c, a counter of 1 GHz.
 func (c *fakeCounter) detector() *pauseDetector {
 	p := &pauseDetector{read: c.read, readFenced: c.read}
-	p.since = p.readMoment()
+	p.since.store(p.readMoment())
 	p.limits.Store(limitsAt(1e9))
 	return p
 }

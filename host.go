@@ -41,7 +41,8 @@ type hostParts struct {
 
 func (p *hostParts) host() *host {
 	p.clones.watchAll()
-	p.pause.since, p.pause.forks = packageInit, p.seen.forks
+	p.pause.since.store(packageInit)
+	p.pause.forks = p.seen.forks
 	p.seen = host{clones: &p.clones, pause: &p.pause, system: systemReader, strict: systemStrict, ready: systemReady}
 	if hasCPURandom() {
 		p.seen.random = cpuRandom

@@ -110,7 +110,7 @@ func (w *world) clock() time.Time {
 // host is this world as a generator sees it, with a detector of pauses.
 func (w *world) host() *host {
 	h := &host{clones: noDetectors(), system: w, pause: &pauseDetector{read: w.read, readFenced: w.read, clock: w.clock}}
-	h.pause.since = moment{w.clock(), w.counter}
+	h.pause.since.store(moment{w.clock(), w.counter})
 	h.pause.limits.Store(limitsAt(w.rate))
 	if w.cpu != nil {
 		h.random = inPairs(w.random)
@@ -264,7 +264,8 @@ func (h *host) cloneDetectors(from *host) {
 		last := *g
 		h.clones.last.Store(&last)
 	}
-	h.pause.since, h.pause.coarse = from.pause.since, from.pause.coarse
+	h.pause.since.store(from.pause.since.load())
+	h.pause.coarse.Store(from.pause.coarse.Load())
 	h.pause.doubt.Store(from.pause.doubt.Load())
 	if old, l := from.pause.limits.Load(), h.pause.limits.Load(); old != nil && old != l {
 		l.why, l.rate, l.g, l.zero, l.stale = old.why, old.rate, old.g, old.zero, old.stale

@@ -43,13 +43,15 @@ type pauseDetector struct {
 	usual  atomic.Bool // the CPU's own counter is usable
 	doubt  atomic.Bool // the rate is to be looked at once more, after a long pause
 
-	// What is measured is guarded by a lock that nobody waits for.
+	// One goroutine measures at a time, under a lock that nobody waits for. Where a process goes on
+	// under another PID it looks left behind by a fork, and may have two holders. So what follows
+	// is atomic, and a mixture of what both have noted only makes the measuring begin again.
 	measuring tryLock
 	forks     func() uint64 // how many are known; nil in tests
-	since     moment        // the rate is measured from here on
-	tries     int           // how often the measuring began again
-	coarse    bool          // the clock is too coarse for a short measuring
-	earlier   float64       // the rate over the long span before, if the clock is coarse; 0: there is none yet
+	since     atomicMoment  // the rate is measured from here on
+	tries     atomic.Int32  // how often the measuring began again
+	coarse    atomic.Bool   // the clock is too coarse for a short measuring
+	earlier   atomic.Uint64 // ticks per second over the long span before, if the clock is coarse; 0: there is none yet
 
 	// What tests replace; nil stands for the CPU's own counter and for time.Now.
 	read, readFenced func() uint64
@@ -77,6 +79,21 @@ type pauseLimits struct {
 type moment struct {
 	clock time.Time
 	tick  uint64
+}
+
+// An atomicMoment is a moment whose two parts are read and written one by one.
+type atomicMoment struct {
+	clock atomic.Int64 // nanoseconds since packageInit
+	tick  atomic.Uint64
+}
+
+func (a *atomicMoment) load() moment {
+	return moment{packageInit.clock.Add(time.Duration(a.clock.Load())), a.tick.Load()}
+}
+
+func (a *atomicMoment) store(m moment) {
+	a.clock.Store(int64(m.clock.Sub(packageInit.clock)))
+	a.tick.Store(m.tick)
 }
 
 // packageInit is when the measuring of the real counter begins.

@@ -14,11 +14,11 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 		l = &pauseLimits{why: why}
 	} else if l = p.measureRate(); l == nil {
 		return nil
-	} else if l.why != "" && p.tries < maxMeasures-1 {
+	} else if l.why != "" && p.tries.Load() < maxMeasures-1 {
 		// The clock and the counter disagree, as after a hibernation that only one of
 		// them counts: begin again from here.
-		p.since = p.readMoment()
-		p.tries++
+		p.since.store(p.readMoment())
+		p.tries.Add(1)
 		return nil
 	}
 	if p.limits.CompareAndSwap(old, l) && p.read == nil {
@@ -30,12 +30,12 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 // measureRate returns limits by the rate since the measuring began; why says what
 // keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {
-	begun := p.since
+	begun := p.since.load()
 	switch span := p.time().Sub(begun.clock); {
 	case span < 0: // a checkpoint has moved to a machine that was started later
-		p.since = p.readMoment()
+		p.since.store(p.readMoment())
 		return nil
-	case span < minMeasure, span < minCoarse && p.coarse:
+	case span < minMeasure, span < minCoarse && p.coarse.Load():
 		return nil
 	}
 	// Spans of ticks around spans of time bound the rate from above. The lowest bound
@@ -65,17 +65,19 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 	span := clock.Sub(begun.clock)
 	rate := perSecond(tick-begun.tick, span)
 	if bound == unbounded {
-		p.coarse = true
+		p.coarse.Store(true)
 		if span < minCoarse {
 			return nil
 		}
-		if p.earlier == 0 {
-			p.earlier, p.since = max(rate, 1), moment{clock, tick}
+		earlier := p.earlier.Load()
+		if earlier == 0 {
+			p.earlier.Store(uint64(max(rate, 1)))
+			p.since.store(moment{clock, tick})
 			return nil
 		}
-		bound = p.earlier
+		bound = float64(earlier)
 	}
-	p.earlier = 0
+	p.earlier.Store(0)
 	l := new(pauseLimits)
 	switch perRead := time.Duration(found.cost / rate * 1e9); {
 	case !found.moves:
@@ -161,10 +163,10 @@ func (p *pauseDetector) verify(long bool) {
 		return
 	}
 	defer p.measuring.unlock()
-	now, last := moment{clock: p.time()}, p.since
+	now, last := moment{clock: p.time()}, p.since.load()
 	now.tick = p.now()
 	span, least := now.clock.Sub(last.clock), minVerify
-	if p.coarse {
+	if p.coarse.Load() {
 		least = minCoarse
 	}
 	// Over a short time the clock does not tell the rate. A counter that has gone further
@@ -172,7 +174,7 @@ func (p *pauseDetector) verify(long bool) {
 	if span < least && float64(now.tick-last.tick) < least.Seconds()*float64(l.rate)*(1+rateDrift) {
 		return
 	}
-	p.since = now
+	p.since.store(now)
 	if !long {
 		p.doubt.Store(false)
 	}
@@ -183,6 +185,6 @@ func (p *pauseDetector) verify(long bool) {
 	stale := &pauseLimits{rate: l.rate, g: 1, zero: l.zero, stale: true}
 	stale.allowance.Store(l.allowance.Load())
 	if p.limits.CompareAndSwap(l, stale) {
-		p.tries = 0
+		p.tries.Store(0)
 	}
 }

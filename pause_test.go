@@ -52,7 +52,7 @@ func (b *bench) clock() time.Time {
 
 func (b *bench) detector() *pauseDetector {
 	p := &pauseDetector{read: b.read, readFenced: b.read, clock: b.clock}
-	p.since = p.readMoment()
+	p.since.store(p.readMoment())
 	return p
 }
 
@@ -241,7 +241,7 @@ func TestTheCounterOfThisCPU(t *testing.T) {
 	if ok, why := hasCounter(); !ok {
 		t.Skip(why)
 	}
-	p := &pauseDetector{since: packageInit}
+	p := newPauseDetector()
 	start := time.Now()
 	first := p.nowFenced()
 	for time.Since(start) < 20*time.Millisecond {
@@ -587,7 +587,7 @@ func TestAnotherRateMakesTheLimitsStale(t *testing.T) {
 		now := time.Unix(0, 0)
 		p := c.detector()
 		p.clock = func() time.Time { return now }
-		p.since = p.readMoment()
+		p.since.store(p.readMoment())
 		c.now += uint64(tt.ticks)
 		now = now.Add(tt.clock)
 		p.verify(true)
@@ -600,7 +600,7 @@ func TestAnotherRateMakesTheLimitsStale(t *testing.T) {
 // Goroutines that wake up together after a pause of 11 ms look at the rate one after
 // the other.
 func TestGoroutinesThatVerifyTogether(t *testing.T) {
-	p := &pauseDetector{since: packageInit}
+	p := newPauseDetector()
 	time.Sleep(time.Millisecond)
 	if p.usable() == nil {
 		t.Skip("no counter")
@@ -641,7 +641,7 @@ func TestAReadAfterALongPauseAllocatesNoMore(t *testing.T) {
 		h.clones, h.pause = noDetectors(), c.detector()
 		start := time.Now()
 		h.pause.clock = func() time.Time { return start.Add(time.Duration(c.now - 1<<40)) }
-		h.pause.since = h.pause.readMoment()
+		h.pause.since.store(h.pause.readMoment())
 		h.random = steadyWords()
 		r := newPool(h, 1)
 		b := make([]byte, 16)

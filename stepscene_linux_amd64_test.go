@@ -237,8 +237,8 @@ func init() {
 	dieWithParent()
 	unix.RawSyscall(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&stepLater)), 1) // until the tracer is there
 	r := stepShared
-	r.clock.now = 1 << 40                          // the machine has run for some minutes
-	s.host.pause.since = s.host.pause.readMoment() // of the measuring
+	r.clock.now = 1 << 40                               // the machine has run for some minutes
+	s.host.pause.since.store(s.host.pause.readMoment()) // of the measuring
 	for _, name := range strings.Fields(scene.before) {
 		stepCalls[name](s)
 	}
