@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -54,8 +53,7 @@ func hostOutput(t *testing.T, name string, args ...string) []byte {
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		host := exec.CommandContext(ctx, name, args...)
-		host.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		host.Cancel = func() error { return syscall.Kill(-host.Process.Pid, syscall.SIGKILL) } // the children, too
+		cancelWithChildren(host)
 		host.WaitDelay = time.Second
 		var errors bytes.Buffer
 		host.Stderr = &errors

@@ -619,10 +619,10 @@ func TestOnCloneStopIsTheEnd(t *testing.T) {
 
 func TestOnCloneIsToldOfWhatNoDetectorShows(t *testing.T) {
 	w := noDetectors()
-	w.setBack(1) // finds the detectors, as any first look does
+	w.bump() // finds the detectors, as any first look does
 	told := make(chan uint64, 1)
 	defer w.onClone(func(generation uint64) { told <- generation })()
-	w.setBack(1)
+	w.bump()
 	wantTold(t, told, 3)
 }
 
@@ -633,7 +633,7 @@ func TestOnCloneIsToldOfAnEventWhileItRegisters(t *testing.T) {
 	looks := 0
 	w.identity = func() int {
 		if looks++; looks == 1 { // the number of before is known by now
-			w.setBack(1)
+			w.bump()
 		}
 		return 1
 	}

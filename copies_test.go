@@ -232,12 +232,12 @@ func TestFleetsWithOneEqualReading(t *testing.T) {
 						for i := range later {
 							w := w.clone()
 							r := cloneReader(r, w)
-							jitter := streamOf("jitter", uint64(i))
+							jitter := jitterOf(i)
 							w.before = func(look int) {
 								if look == at {
 									w.counter += 20 * ms
 								} else if look > at {
-									w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+									w.jitter = jitter
 								}
 							}
 							readN(t, r, n) // of which steps may have been finished before

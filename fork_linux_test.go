@@ -108,12 +108,10 @@ func runForkHelper(t *testing.T, role string, namespace bool, limit time.Duratio
 	cmd.ExtraFiles = []*os.File{w} // recordFD
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	// A group of its own, so that no child of a helper that hangs is left over.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cancelWithChildren(cmd)
 	if namespace {
 		inNewPIDNamespace(cmd.SysProcAttr)
 	}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	err = cmd.Start()
 	w.Close()
 	if namespace && errors.Is(err, unix.EPERM) {

@@ -460,18 +460,18 @@ func TestBurstSeparatesClonesWithOneEqualReading(t *testing.T) {
 			r := rested(t, w, 0)
 			var all [][]byte
 			const clones = 300
-			for i := range uint64(clones) {
+			for i := range clones {
 				w := w.clone()
 				r := cloneReader(r, w)
 				first := true
-				jitter := streamOf("jitter", i)
+				jitter := jitterOf(i)
 				w.before = func(int) {
 					if first {
 						w.counter += 20 * ms // the same in all
 						first = false
 						return
 					}
-					w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+					w.jitter = jitter
 				}
 				all = append(all, readN(t, r, size), readN(t, r, 5000))
 			}

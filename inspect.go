@@ -1,12 +1,13 @@
 package rand
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/clonerand/rand/internal/signalfile"
 )
 
 // A Protection is one row of the report of [Inspect]: a way in which clones are noticed,
@@ -124,14 +125,7 @@ func (s *signal) inspect() Protection {
 	}
 	p := Protection{Name: s.name, Active: true, Detail: "watched"}
 	for _, i := range slices.Concat(s.watch, s.hints) {
-		p.Detail += fmt.Sprintf(", value %d", littleEndian(atomic.LoadUint64(&s.memory[i])))
+		p.Detail += fmt.Sprintf(", value %d", signalfile.LittleEndian(atomic.LoadUint64(&s.memory[i])))
 	}
 	return p
-}
-
-// littleEndian is the value of a word that a page holds in little-endian order.
-func littleEndian(word uint64) uint64 {
-	var b [8]byte
-	binary.NativeEndian.PutUint64(b[:], word)
-	return binary.LittleEndian.Uint64(b[:])
 }

@@ -58,6 +58,12 @@ func streamOf(name string, seed uint64) *rand.ChaCha8 {
 	return rand.NewChaCha8(key)
 }
 
+// jitterOf is what tells clone i of a fleet from the others: 0 or 1 tick a look.
+func jitterOf(i int) func() uint64 {
+	stream := streamOf("jitter", uint64(i))
+	return func() uint64 { return stream.Uint64() & 1 }
+}
+
 func (w *world) look() {
 	if w.before != nil {
 		w.before(w.looks)

@@ -233,7 +233,7 @@ func (s *NVSeed) try() error {
 	if err := s.write(p, trial[:], info); err != nil {
 		return err
 	}
-	if err := p.remove(p.name + ".next"); err != nil {
+	if err := p.remove(p.name + nextSuffix); err != nil {
 		return p.advise(err)
 	}
 	return p.sync()

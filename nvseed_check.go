@@ -11,10 +11,16 @@ import (
 
 const adviceNewSeed = "remove it, and put a seed there as for a new device (clonerand seed create)"
 
+// What lies beside a seed: the file whose lock excludes others, and the next seed until it is whole.
+const (
+	lockSuffix = ".lock"
+	nextSuffix = ".next"
+)
+
 // checkName refuses the names of the files that lie beside a seed: a draw from that seed would
 // remove one that is a seed itself, and a draw from this one would take its lock away.
 func checkName(name string) error {
-	for _, suffix := range []string{".lock", ".next"} {
+	for _, suffix := range []string{lockSuffix, nextSuffix} {
 		if strings.EqualFold(filepath.Ext(name), suffix) {
 			return mend(fmt.Errorf("ends in %s, as a file beside a seed does", suffix), "choose another name")
 		}

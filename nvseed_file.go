@@ -181,8 +181,8 @@ func (s *NVSeed) replace(p *seedFolder, seed []byte, like fs.FileInfo) error {
 		return err
 	}
 	s.at("closed")
-	if err := p.rename(p.name+".next", p.name); err != nil {
-		_ = p.remove(p.name + ".next")
+	if err := p.rename(p.name+nextSuffix, p.name); err != nil {
+		_ = p.remove(p.name + nextSuffix)
 		return p.adviseRename(err)
 	}
 	s.at("renamed")
@@ -196,7 +196,7 @@ func (s *NVSeed) replace(p *seedFolder, seed []byte, like fs.FileInfo) error {
 // write makes FILE.next with seed in it and sees it onto the disk. What a crash
 // left there is removed first: it was never anyone's seed.
 func (s *NVSeed) write(p *seedFolder, seed []byte, like fs.FileInfo) error {
-	next := p.name + ".next"
+	next := p.name + nextSuffix
 	if err := p.remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return p.advise(err)
 	}

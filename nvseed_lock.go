@@ -61,7 +61,7 @@ func (g *forkGate) leave() { g.held.Store(false) }
 
 // lock takes both locks. owner is the seed, whose owner the lock file gets.
 func (s *NVSeed) lock(p *seedFolder, owner fs.FileInfo) (unlock func(), err error) {
-	name := p.full(p.name + ".lock")
+	name := p.full(p.name + lockSuffix)
 	deadline := time.Now().Add(s.wait)
 	holder := "another goroutine of this process" // until the lock file tells
 	if last := lastDraw.Load(); last != 0 && time.Since(packageInit.clock)-time.Duration(last) < time.Millisecond {
@@ -103,7 +103,7 @@ func (s *NVSeed) tryLock(p *seedFolder, owner fs.FileInfo) (f *os.File, holder s
 		// excludes nobody who comes later.
 		var mine, named fs.FileInfo
 		if mine, err = f.Stat(); err == nil {
-			named, err = p.lstat(p.name + ".lock")
+			named, err = p.lstat(p.name + lockSuffix)
 		}
 		if err == nil && os.SameFile(mine, named) {
 			return f, "", nil
@@ -122,7 +122,7 @@ const adviceLock = "it must be a regular file of the owner of the seed: remove i
 // openLock opens the lock file, or makes it for the owner of the seed. It returns nil and nil if it was made or
 // replaced at this moment. The owner and mode of one that is there are left alone.
 func (p *seedFolder) openLock(owner fs.FileInfo) (*os.File, error) {
-	name := p.name + ".lock"
+	name := p.name + lockSuffix
 	seen, err := p.lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

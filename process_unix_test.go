@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -121,10 +122,10 @@ func TestAFaultInTheCallersMemoryOfAClone(t *testing.T) {
 	for i := range later {
 		w := w.clone()
 		r := cloneReader(r, w)
-		jitter := streamOf("jitter", uint64(i))
+		jitter := jitterOf(i)
 		w.before = func(look int) {
 			if look > 0 {
-				w.jitter = func() uint64 { return jitter.Uint64() & 1 }
+				w.jitter = jitter
 			}
 		}
 		if !recovered(t, func() { r.Read(memory) }) {
@@ -407,4 +408,11 @@ func readUntilKilled(t *testing.T) {
 		}
 		before, last = drawn, time.Now()
 	}
+}
+
+// cancelWithChildren gives cmd a process group of its own, so that no child of one that hangs is
+// left over.
+func cancelWithChildren(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }

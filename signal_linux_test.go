@@ -260,7 +260,7 @@ func TestAWriteToTheFileIsSeenThroughTheMapping(t *testing.T) {
 		if err := writeAt(path, 0, binary.LittleEndian.AppendUint64(nil, i)); err != nil {
 			t.Fatal(err)
 		}
-		if got := littleEndian(atomic.LoadUint64(&s.memory[0])); got != i {
+		if got := signalfile.LittleEndian(atomic.LoadUint64(&s.memory[0])); got != i {
 			t.Fatalf("the counter is %d after a write of %d", got, i)
 		}
 	}

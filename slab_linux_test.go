@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/clonerand/rand/internal/signalfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -435,7 +436,7 @@ func slabRefusedHelper(what string) {
 // nothing, and Inspect says what is missing.
 func TestSlabRefused(t *testing.T) {
 	needsSlab(t)
-	if littleEndian(1) != 1 {
+	if signalfile.LittleEndian(1) != 1 {
 		t.Skip("the filter is written for little-endian machines")
 	}
 	for what, r := range slabRefusals {

@@ -134,22 +134,33 @@ func complete(path string) error {
 }
 
 // usable returns why processes would not use the file, or nil.
-func usable(path string) error {
+func usable(path string) error { return unmap(mapGeneration(path)) }
+
+func mappable(f *os.File) error { return unmap(mapFile(f)) }
+
+// mapGeneration maps the file as processes of this package do.
+func mapGeneration(path string) ([]uint64, error) {
 	f, err := openGeneration(path, os.O_RDONLY)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	return mappable(f)
+	return mapFile(f)
 }
 
-func mappable(f *os.File) error {
+func mapFile(f *os.File) ([]uint64, error) {
 	memory, err := signalfile.Map(int(f.Fd()), generationSize/8)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	signalfile.Unmap(memory)
-	return nil
+	return memory, nil
+}
+
+func unmap(memory []uint64, err error) error {
+	if err == nil {
+		signalfile.Unmap(memory)
+	}
+	return err
 }
 
 func withMend(err error) error {
@@ -220,8 +231,8 @@ func readGeneration(path string) (generation uint64, id [identitySize]byte, err 
 // one; the counter of that is yet to come, and makes it read again. Two bumps at once both count, since adding to the
 // counter is one step. The lock keeps their identities from being mixed.
 func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err error) {
-	seen, err := mapAsSeen(path) // before the file is opened to write
-	if err == nil {              // else the next says why
+	seen, err := mapGeneration(path) // before the file is opened to write
+	if err == nil {                  // else the next says why
 		defer signalfile.Unmap(seen)
 	}
 	f, err := openGeneration(path, os.O_RDWR)
@@ -245,42 +256,18 @@ func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err 
 		atomic.StoreUint64(&words[i], binary.NativeEndian.Uint64(id[8*(i-1):]))
 	}
 	generation = addLittleEndian(&words[0])
-	if seen != nil && !differs(&seen[0], generation-1) {
+	if seen != nil && signalfile.LittleEndian(atomic.LoadUint64(&seen[0])) == generation-1 {
 		return 0, fmt.Errorf("%s: generation %d, but processes that have the file mapped do not see it, since it came with an image (overlayfs): start those processes again, and run signal init before them", path, generation)
 	}
 	return generation, nil
-}
-
-// mapAsSeen maps the file as processes of this package do.
-func mapAsSeen(path string) ([]uint64, error) {
-	f, err := openGeneration(path, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	memory, err := signalfile.Map(int(f.Fd()), generationSize/8)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return memory, nil
-}
-
-// differs reports whether a little-endian number in memory is another one.
-func differs(word *uint64, number uint64) bool {
-	var b [8]byte
-	binary.NativeEndian.PutUint64(b[:], atomic.LoadUint64(word))
-	return binary.LittleEndian.Uint64(b[:]) != number
 }
 
 // addLittleEndian adds one to a little-endian number in memory that others add to at the same time.
 func addLittleEndian(word *uint64) uint64 {
 	for {
 		old := atomic.LoadUint64(word)
-		var b [8]byte
-		binary.NativeEndian.PutUint64(b[:], old)
-		next := binary.LittleEndian.Uint64(b[:]) + 1
-		binary.LittleEndian.PutUint64(b[:], next)
-		if atomic.CompareAndSwapUint64(word, old, binary.NativeEndian.Uint64(b[:])) {
+		next := signalfile.LittleEndian(old) + 1
+		if atomic.CompareAndSwapUint64(word, old, signalfile.LittleEndian(next)) {
 			return next
 		}
 	}

@@ -319,11 +319,17 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 
 // rewrites reports whether the go command is to change source files.
 func (b *goBuild) rewrites(env *goSettings) bool {
-	fixes := slices.ContainsFunc(b.args, func(a string) bool {
-		return a == "-fix" || a == "--fix" || strings.HasPrefix(a, "-fix=") || strings.HasPrefix(a, "--fix=")
-	}) ||
-		slices.ContainsFunc(splitGOFLAGS(env.GOFLAGS), func(f goFlag) bool { return f.name == "fix" })
-	return b.args[0] == "fix" || b.args[0] == "fmt" || b.args[0] == "generate" || b.args[0] == "vet" && fixes
+	switch b.args[0] {
+	case "fix", "fmt", "generate":
+		return true
+	case "vet":
+		return slices.ContainsFunc(splitGOFLAGS(env.GOFLAGS), func(f goFlag) bool { return f.name == "fix" }) ||
+			slices.ContainsFunc(b.args, func(a string) bool {
+				name, _, _ := strings.Cut(a, "=")
+				return name == "-fix" || name == "--fix"
+			})
+	}
+	return false
 }
 
 // checkRewrite refuses to change files of the tree: they are links to the toolchain's own.

@@ -3,6 +3,7 @@
 package signalfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -29,4 +30,11 @@ func Path(setting string) (string, error) {
 		return "", fmt.Errorf("%q is no absolute path", setting)
 	}
 	return setting, nil
+}
+
+// LittleEndian is the value of a word that a page holds in little-endian order, and the word for a value.
+func LittleEndian(word uint64) uint64 {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], word)
+	return binary.LittleEndian.Uint64(b[:])
 }
