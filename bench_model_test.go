@@ -54,7 +54,7 @@ func modelTables() string {
 	}
 	quick := []term{
 		{"lock and unlock", 1}, {"copy and erase 16 B", 1}, {"counter reading", 1},
-		{"clone check", 1}, {"request of 4 KiB", perBuffer},
+		{"clone check", 1}, {"request of 6 KiB", perBuffer},
 	}
 	paused := append(quick[:len(quick):len(quick)],
 		term{"two draws", 1}, term{"counter reading", 1}, term{"mix one block", 1},
@@ -79,7 +79,7 @@ func modelTables() string {
 	return out.String()
 }
 
-// scaleTable has rounds in which each goroutine does thousands of Reads: the first 256
+// scaleTable has rounds in which each goroutine does thousands of Reads: the first 32
 // after a pause mix.
 func scaleTable(out *bytes.Buffer) {
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
@@ -202,7 +202,7 @@ func partsOfRead() []part {
 				h.clones.still(s.generation)
 			}
 		}},
-		{"request of 4 KiB", func(n int) {
+		{"request of 6 KiB", func(n int) {
 			for range n {
 				orPanic(s.refill(blockLen, e))
 			}
@@ -281,7 +281,7 @@ const (
 
 // perOp is what one operation of each function takes, in nanoseconds. A function
 // gets the number of operations that it is to do. A part of each round is not timed: the
-// turns of the others are a pause, after which Reads mix until the buffer is used up.
+// turns of the others are a pause, after which Reads mix for a while.
 func perOp(rounds int, round time.Duration, fs ...func(n int)) []float64 {
 	counts := make([]int, len(fs))
 	best := make([]float64, len(fs))

@@ -304,7 +304,7 @@ var pauses = []time.Duration{4 * time.Microsecond, 20 * time.Microsecond, time.M
 
 // BenchmarkPause times single Reads of 16 bytes, each after a pause. The mean is without
 // the slowest 0.5 %, which are mostly those that other work of the machine fell into.
-// That also leaves out the reseed when the buffer is used up, one Read of 256: see
+// That also leaves out the reseed when the buffer is used up, one Read of 384: see
 // docs/speed.md.
 func BenchmarkPause(b *testing.B) {
 	lim := usableCounter(b)

@@ -3,8 +3,9 @@ package rand
 import "crypto/cipher"
 
 const (
-	bufferLen = 4096         // output that one request makes for small Reads
+	bufferLen = 6 * maxSmall // output that one request makes for small Reads; 16 states are to stay below 128 KiB
 	mixStep   = 4 * blockLen // mixed between two readings of the counter
+	mixLen    = 512          // mixed with one salt, or little more; after that new output costs less
 )
 
 // A buffer is output that small Reads share. Whoever gets a part of it also erases it.
@@ -21,6 +22,7 @@ type buffer struct {
 	pos    int          // what is not handed out starts here
 	erased int          // all before it is erased; less than pos only during a Read
 	mixing bool         // clones may have the buffer, but not the salt
+	salted int          // pos when the salt was drawn
 	cipher cipher.Block // AES under F, made at the first mix
 }
 
@@ -36,6 +38,9 @@ func wholeBlocks(n int) int { return (n + blockLen - 1) &^ (blockLen - 1) }
 
 // has reports whether there is output for a Read of n bytes.
 func (b *buffer) has(n int) bool { return wholeBlocks(n) <= bufferLen-b.pos }
+
+// worn reports whether as much was mixed with one salt as is worth while.
+func (b *buffer) worn() bool { return b.mixing && b.pos-b.salted >= mixLen }
 
 // take returns the output for a Read of n bytes. It is never returned again, whatever
 // happens to the caller.
@@ -75,16 +80,22 @@ func (b *buffer) erase() {
 	b.mixing, b.cipher = false, nil
 }
 
-// fill makes n bytes of new output, whole blocks, and a key for them.
-func (b *buffer) fill(r *request, n int) {
+// fill makes n bytes of new output, whole blocks, and a key for them. It calls made after
+// each step.
+func (b *buffer) fill(r *request, n int, made func(n int)) {
 	b.pos, b.erased = bufferLen-n, bufferLen-n
-	r.fill(b.out[b.pos:])
+	for out := b.out[b.pos:]; len(out) > 0; {
+		step := out[:min(len(out), streamStep)]
+		r.fill(step)
+		made(len(step))
+		out = out[len(step):]
+	}
 	r.fill(b.key[:])
 }
 
 // startMixing says that clones may have what is left.
 func (b *buffer) startMixing() {
-	b.mixing = true
+	b.mixing, b.salted = true, b.pos
 	if b.cipher == nil {
 		b.cipher = newAES(b.key[:])
 	}

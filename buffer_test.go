@@ -165,6 +165,49 @@ func TestEachBufferHasAMixKey(t *testing.T) {
 }
 
 // If the random instruction gives the same to two clones, their counters tell them apart.
+// Reads that follow each other without a pause are mixed for a while after one. Then the state is made
+// anew: that costs less.
+func TestMixingEndsInBusyUse(t *testing.T) {
+	w := newWorld(0)
+	r := newPool(w.host(), 1)
+	readN(t, r, 16)
+	exhaust(t, r)
+	readN(t, r, 16)
+	s := r.shard(0)
+	w.counter += 2 * gTicks
+	for mixed := 0; mixed <= mixLen; mixed += blockLen { // the first is taken before the salt is drawn
+		readN(t, r, blockLen)
+		if !s.buffer.mixing {
+			t.Fatalf("after %d bytes nothing is mixed", mixed)
+		}
+	}
+	readN(t, r, blockLen)
+	if s.buffer.mixing || !s.window.open() || s.buffer.pos != blockLen {
+		t.Errorf("after %d bytes: mixing %v, window open %v, %d bytes of the buffer used", mixLen, s.buffer.mixing, s.window.open(), s.buffer.pos)
+	}
+	// Where each Read comes after a pause, each has a salt of its own, and the output lasts.
+	for read := 2; read <= bufferLen/blockLen; read++ {
+		w.counter += 2 * gTicks
+		readN(t, r, blockLen)
+		if s.buffer.pos != read*blockLen {
+			t.Fatalf("Read %d: %d bytes of the buffer used", read, s.buffer.pos)
+		}
+	}
+}
+
+// A step takes less than G on a CPU on which the whole buffer may take longer.
+func TestARefillLooksAfterEachStep(t *testing.T) {
+	w := newWorld(0)
+	r := newPool(w.host(), 1)
+	readN(t, r, 16)
+	exhaust(t, r)
+	readings := w.readings
+	readN(t, r, 16)
+	if got, want := w.readings-readings, 1+bufferLen/streamStep; got < want {
+		t.Errorf("%d readings in a Read that makes %d bytes, want %d or more", got, bufferLen, want)
+	}
+}
+
 func TestTheCounterGoesIntoTheSalt(t *testing.T) {
 	for _, size := range []int{16, 5000} {
 		r := rested(t, newWorld(0), 0)

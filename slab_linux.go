@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	slabSlots = 8   // in a chunk: 36 KiB, so that one fits under a limit of 64 KiB, the default before Linux 5.16
+	slabSlots = 8   // in a chunk: 52 KiB, so that one fits under a limit of 64 KiB, the default before Linux 5.16
 	slabMax   = 128 // chunks: states for 512 CPUs, or 1,024 Generators
 	slotLen   = (unsafe.Sizeof(secrets{}) + 63) &^ 63
 )

@@ -6,7 +6,8 @@ const maxSmall = 1024
 
 // small makes at most maxSmall bytes from kept output.
 func (s *state) small(b []byte, e *epoch) (made bool, err error) {
-	if !s.buffer.has(len(b)) {
+	// Another Entropy is asked after so many requests, whether there are pauses or not.
+	if !s.buffer.has(len(b)) || s.conf.system() && s.buffer.worn() {
 		if err := s.refill(len(b), e); err != nil {
 			return false, err
 		}
@@ -30,11 +31,14 @@ func (s *state) refill(n int, e *epoch) error {
 		n = bufferLen
 	}
 	r := s.drbg.begin()
-	s.buffer.fill(&r, n)
-	s.drbg.end(&r)
-	if s.lim != nil {
-		s.lookBehind(n)
+	look := func(n int) {
+		if s.lim != nil {
+			s.lookBehind(n)
+		}
 	}
+	s.buffer.fill(&r, n, look)
+	s.drbg.end(&r)
+	look(keyLen)
 	return nil
 }
 

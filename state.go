@@ -18,8 +18,8 @@ const (
 //	mixing      | the latest        | open   | mixing     | kept output, mixed with the salt at hand
 //
 // A seeding or freshen makes a state alone. A pause closes the window. The next small Read
-// draws a salt, and from then on the buffer is mixing. When that buffer is used up, and
-// before a large Read, the state is made alone again. A seeding that fails, or a Read
+// draws a salt, and from then on the buffer is mixing. When that buffer is used up or
+// worn, and before a large Read, the state is made alone again. A seeding that fails, or a Read
 // whose eight tries fail, leaves the state unseeded.
 //
 // Where the counter is not used the window is always closed. So it is in a Deterministic
