@@ -311,28 +311,33 @@ func (r *reference) blocks(n int) (out []byte) {
 }
 
 func referenceDF(in []byte) []byte {
-	s := binary.BigEndian.AppendUint32(nil, uint32(len(in)))
-	s = binary.BigEndian.AppendUint32(s, 48)
-	s = append(append(s, in...), 0x80)
-	for len(s)%16 != 0 {
-		s = append(s, 0)
-	}
-	k := make([]byte, 32)
-	for i := range k {
-		k[i] = byte(i)
-	}
-	var temp []byte
-	for i := uint32(0); len(temp) < 48; i++ {
-		iv := append(binary.BigEndian.AppendUint32(nil, i), make([]byte, 12)...)
-		temp = append(temp, referenceBCC(k, append(iv, s...))...)
-	}
-	k, x := temp[:32], temp[32:48]
+	k, x := referenceDFKey(in)
 	var out []byte
 	for len(out) < 48 {
 		x = referenceAES(k, x)
 		out = append(out, x...)
 	}
 	return out
+}
+
+// referenceDFKey is K and X of 10.3.2.
+func referenceDFKey(in []byte) (k, x []byte) {
+	s := binary.BigEndian.AppendUint32(nil, uint32(len(in)))
+	s = binary.BigEndian.AppendUint32(s, 48)
+	s = append(append(s, in...), 0x80)
+	for len(s)%16 != 0 {
+		s = append(s, 0)
+	}
+	fixed := make([]byte, 32)
+	for i := range fixed {
+		fixed[i] = byte(i)
+	}
+	var temp []byte
+	for i := uint32(0); len(temp) < 48; i++ {
+		iv := append(binary.BigEndian.AppendUint32(nil, i), make([]byte, 12)...)
+		temp = append(temp, referenceBCC(fixed, append(iv, s...))...)
+	}
+	return temp[:32], temp[32:48]
 }
 
 func referenceBCC(key, data []byte) []byte {

@@ -112,6 +112,10 @@ func secretsHelper() {
 		_, err := g.Read(b)
 		orPanic(err)
 	}
+	if role == "keys" {
+		mask("input of a derivation", b)
+		s.drbg.collect(b)
+	}
 	pid := unix.Getpid()
 	if role == "abort" {
 		var limit unix.Rlimit
@@ -490,6 +494,9 @@ func TestSecretsAreNotFound(t *testing.T) {
 						}
 						h.secrets["the seed file's bytes before"] = before[len(before)-32:]
 						h.secrets["the seed file's bytes after"] = after[len(after)-32:]
+					case "keys":
+						h.secrets["key of a derivation"], _ = referenceDFKey(h.secrets["input of a derivation"])
+						delete(h.secrets, "input of a derivation")
 					case "entropy":
 						for i := 0; i < 3*entropyLen; i += 24 {
 							h.secrets[fmt.Sprint("entropy ", i)] = entropy[i : i+24]
