@@ -8,8 +8,8 @@ import (
 // measure finds the limits that follow old, or returns nil when it is too early to tell.
 func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 	var l *pauseLimits
-	if setting("CLONERAND_COUNTER") == "off" {
-		l = &pauseLimits{why: "switched off by CLONERAND_COUNTER=off"}
+	if v := setting("CLONERAND_COUNTER"); v != "" && v != "on" { // OFF, 0 and no mean the same
+		l = &pauseLimits{why: "switched off by CLONERAND_COUNTER=" + v}
 	} else if ok, why := p.hasCounter(); !ok {
 		l = &pauseLimits{why: why}
 	} else if l = p.measureRate(); l == nil {
