@@ -15,8 +15,8 @@ func cyclesFenced() uint64 { return 0 }
 // cpuRandom is never called: hasCPURandom says that there is none.
 func cpuRandom() (x, y uint64, ok bool) { return 0, 0, false }
 
-// hasCounter: Go cannot catch the signal of a read that traps, so only counters that are
-// known to be readable count. 32-bit x86 has one, but too few users to prove it with.
+// hasCounter says no: Go cannot catch the signal of a read that traps, so only counters that
+// are known to be readable count. 32-bit x86 has one that nobody has tried.
 func hasCounter() (ok bool, why string) {
 	return false, "no cycle counter is known to be readable on this system and CPU"
 }

@@ -23,9 +23,9 @@ var (
 )
 
 // systemReader is where seeding draws from the operating system. It must not come
-// back to us, neither through the hook nor through crypto/rand's Reader, if somebody
-// puts ours in its place. So it is taken when variables are initialized, and the hook
-// is stored later, by init.
+// back to us, neither through the hook nor through a crypto/rand.Reader that somebody has
+// replaced by ours. So it is taken when variables are initialized, and the hook is stored
+// later, by init.
 var systemReader = newSystemReader(stdSystem)
 
 func newSystemReader(std func(b []byte)) io.Reader {
