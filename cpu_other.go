@@ -26,9 +26,7 @@ func hasCPURandom() bool { return false }
 // clearVectors cannot name the registers here.
 func clearVectors() {}
 
-// clearStack clears the 1 KiB of stack below its caller's frame, where functions that have
-// returned have left copies. growStack, called before those, makes sure that there is so much:
-// a stack that has to grow leaves its old memory as it is.
+// clearStack and growStack do as those of cpu_asm.go.
 //
 //go:noinline
 func clearStack() {
