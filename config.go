@@ -62,7 +62,7 @@ type config struct {
 	deterministic bool
 	interval      uint64
 	forks         uint64 // how many were known when it was made
-	number        uint64 // the clone number when it was made
+	number        uint64 // the number of the generation when it was made
 	lasting       bool   // the default Reader's: its states stay until a fork, and no cleanup is needed
 
 	// accepted is the number of clones that were known when this one was last told what makes
