@@ -114,7 +114,6 @@ func sumTable(out *bytes.Buffer, t map[string]float64, terms []term, whole strin
 	w.Flush()
 }
 
-
 // loadAverage is how much else the machine had to do in the last minute.
 func loadAverage() string {
 	load, err := os.ReadFile("/proc/loadavg")
