@@ -22,7 +22,7 @@ type Config struct {
 	// would wait for ever.
 	//
 	// Output is not a function of what Entropy gives. After a pause fresh bytes of the
-	// machine are mixed in, for which Entropy is not asked. See Deterministic.
+	// machine are mixed in, for which Entropy is not asked. See [Config.Deterministic].
 	Entropy io.Reader
 
 	// Personalization goes into the instantiation (SP 800-90A, 8.7.1). It may have
