@@ -19,7 +19,7 @@ type Protection struct {
 	Mend   string // what to do about it; "" where nothing is to be done
 }
 
-// Inspect reports what protects this process here. If loop is not 0 it also reads the
+// Inspect reports what protects this process here. If loop is positive it also reads the
 // cycle counter for that time, as Reads do, and counts the pauses.
 // Nothing in the report is secret. It may be called at any time from any goroutine.
 func Inspect(loop time.Duration) []Protection {

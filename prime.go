@@ -17,7 +17,7 @@ import (
 //
 // Unlike crypto/rand's since Go 1.26, it honours rand. Like crypto/rand's before, it is
 // not a function of rand: half of the time it reads a byte more, unless rand is a
-// [Generator] or the default [Reader].
+// [Generator], an [NVSeed] or the default [Reader].
 func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	if fips140.Enforced() {
 		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")
