@@ -29,8 +29,8 @@ type cloneHook struct {
 	told atomic.Uint64 // the latest number that f was called with, or that was there before it; or stopped
 }
 
-// stopped is told that is higher than any number: who has found the hook on an old list
-// does not call it any more.
+// stopped is a value of told above any number. It keeps those who have found the hook on
+// an old list from calling it.
 const stopped = ^uint64(0)
 
 // cloneHooks is the hooks of a cloneWatch. It has no lock, for the sake of forks.
