@@ -198,7 +198,7 @@ func guardRows() []guardRow {
 	return append(rows, garbageRows("16 B after a pause", 16, 4*pauseTime, 0.625)...)
 }
 
-// ratio is what one operation of x takes, by what one of y does.
+// ratio divides the time of one operation of x by that of one of y.
 func ratio(x, y func(n int)) func() (float64, string) {
 	return func() (float64, string) { return quotient(perOp(guardRounds, roundTime, x, y)) }
 }
@@ -231,7 +231,7 @@ func repeated(f func()) func(n int) {
 	}
 }
 
-// primeRatio takes all rounds, since how many candidates it takes is chance.
+// primeRatio counts all rounds, since the number of candidates is chance.
 func primeRatio() (float64, string) {
 	t := totalPerOp(guardRounds, 8,
 		repeated(func() { Prime(Reader, 256) }), repeated(func() { cryptorand.Prime(cryptorand.Reader, 256) }))

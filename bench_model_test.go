@@ -68,7 +68,7 @@ func modelTables() string {
 	whole := notHere
 	if lim := counterLimits(); lim != nil {
 		// Back to back the draws would wait for the CPU to make more of them.
-		whole, t["two draws"] = pausedRead(lim)
+		whole, _, t["two draws"] = quietest(lim, pauses[0], latencies.mean)
 	}
 	fmt.Fprintf(&out, "\nThe same after a pause:\n\n")
 	sumTable(&out, t, paused, "measured as a whole, after 4 us, slowest 0.5 % left out", whole)
@@ -112,13 +112,6 @@ func sumTable(out *bytes.Buffer, t map[string]float64, terms []term, whole strin
 	}
 	fmt.Fprintf(w, "| sum\t| \t| \t| %.1f\t|\n| %s\t| \t| \t| %.1f\t|\n", sum, whole, measured)
 	w.Flush()
-}
-
-// pausedRead is a Read after 4 us without any, and two draws, in the quietest of
-// several blocks.
-func pausedRead(lim *pauseLimits) (read, draws float64) {
-	read, _, draws = quietest(lim, pauses[0], latencies.mean)
-	return read, draws
 }
 
 // loadAverage is how much else the machine had to do in the last minute.

@@ -363,7 +363,7 @@ func homesOf(goroutines int) int {
 	for range goroutines {
 		go func() {
 			b := make([]byte, 16)
-			other.Read(b) // to seed takes a larger stack than the first one, somewhere else
+			other.Read(b) // a seeding needs a larger stack than the first one, which is elsewhere
 			r.Read(b)
 			done <- true
 			<-leave

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAPauseIsMoreThanG(t *testing.T) {
-	// A Read on the quick path looks once, and that takes a step. One tick more than G
+	// A Read on the fast path looks once, and that takes a step. One tick more than G
 	// is allowed at this rate, since a difference of nothing counts as a pause.
 	tests := []struct {
 		name  string
@@ -66,7 +66,7 @@ func TestReadingsThatCrossAreNoEvent(t *testing.T) {
 		readN(t, r, 16)
 	}
 	if got := h.clones.poll(); got != number {
-		t.Errorf("the clone number went from %d to %d", number, got)
+		t.Errorf("the generation went from %d to %d", number, got)
 	}
 	if got := w.drawn["cpu"] - draws; got != 0 {
 		t.Errorf("%d draws: a crossing was taken for a pause", got)
@@ -84,7 +84,7 @@ func TestACounterSetBackIsAnEventForEveryShard(t *testing.T) {
 		w.counter -= 1000 * ms
 		readN(t, r.only(0), size)
 		if got := r.conf().host.clones.poll(); got != number+1 {
-			t.Errorf("Read of %d: the clone number went from %d to %d", size, number, got)
+			t.Errorf("Read of %d: the generation went from %d to %d", size, number, got)
 		}
 		for i := 1; i < 4; i++ {
 			// Where each was last alone comes again: to the tick, the worst that can be.

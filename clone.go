@@ -72,7 +72,7 @@ func (g *generation) holds() bool {
 // uses still instead: it knows from the cycle counter that there was no time for a fork.
 func (w *cloneWatch) poll() uint64 { return w.current().number }
 
-// pollID is poll, and looks at the process ID although there is a page.
+// pollID looks at the process ID although there is a page.
 func (w *cloneWatch) pollID() {
 	if g := w.last.Load(); g == nil || g.pid != w.identity() {
 		w.look()

@@ -22,8 +22,7 @@ type Config struct {
 	// would wait for ever.
 	//
 	// Output is not a function of what Entropy gives. After a pause fresh bytes of the
-	// machine are mixed in, so that clones differ; Entropy is not asked for them. See
-	// Deterministic.
+	// machine are mixed in, for which Entropy is not asked. See [Config.Deterministic].
 	Entropy io.Reader
 
 	// Personalization goes into the instantiation (SP 800-90A, 8.7.1). It may have
@@ -45,7 +44,7 @@ type Config struct {
 	Deterministic bool
 
 	// ReseedInterval is how many Generate calls of the DRBG there may be between two
-	// reseeds. Reads of up to 1,024 bytes share one Generate of 4,096 bytes; a longer Read
+	// reseeds. Reads of up to 1,024 bytes share one Generate of 6,144 bytes; a longer Read
 	// has one for each 64 KiB or part of it. 0 is 10,000, as in Mbed TLS. More than 2^48
 	// (SP 800-90A, table 3) is an error.
 	ReseedInterval uint64
@@ -63,11 +62,11 @@ type config struct {
 	deterministic bool
 	interval      uint64
 	forks         uint64 // how many were known when it was made
-	number        uint64 // the clone number when it was made
+	number        uint64 // the number of the generation when it was made
 	lasting       bool   // the default Reader's: its states stay until a fork, and no cleanup is needed
 
-	// accepted counts, for a generator with an NV seed as its only source, the clones that
-	// it was told to go on after.
+	// accepted is the number of clones that were known when this one was last told what makes
+	// it unique. It is for a generator whose only source is an NV seed.
 	accepted atomic.Uint64
 }
 
@@ -114,19 +113,19 @@ func isSystem(r io.Reader) bool {
 	if r == nil || r == io.Reader(defaultReader) {
 		return true
 	}
-	// Interfaces can be compared where the type of what is in them can be.
+	// To compare values of a type that is not comparable would panic.
 	return reflect.TypeOf(r).Comparable() && r == cryptoReader
 }
 
 func (c *config) system() bool { return c.entropy == nil }
 
-// draw makes one seeding's entropy. extra is known to go into the state beside it.
-// strict is for the system source.
+// draw fills b with the entropy of one seeding. extra is what goes into the state beside
+// it. With strict, a failure of the operating system's generator is an error where
+// systemStrict can tell.
 func (c *config) draw(b, extra []byte, strict bool) error {
 	switch {
 	case c.nv != nil:
-		// The file gives other bytes to each of those who draw from it, and is told who
-		// draws, for the case that the file itself was copied.
+		// Each draw from a file gives other bytes. extra is for the case that the file was copied.
 		return drawNVSeed(c.nv, b, extra)
 	case c.entropy != nil:
 		return readEntropy(c.entropy, b)
@@ -137,7 +136,7 @@ func (c *config) draw(b, extra []byte, strict bool) error {
 	}
 }
 
-// drawNVSeed draws from a seed as a generator reports its failures.
+// drawNVSeed draws from a seed, and returns its failures as [ErrEntropy].
 func drawNVSeed(s *NVSeed, b, perso []byte) error {
 	if err := s.draw(b, perso); err != nil {
 		return fmt.Errorf("%w: %w", ErrEntropy, err)
@@ -153,6 +152,5 @@ func (c *config) admit(g *generation) error {
 	return nil
 }
 
-// accept says that this clone was told what makes it unique, and may go on, when so many
-// clones were known.
+// accept says that this clone was told what makes it unique when so many clones were known.
 func (c *config) accept(clones uint64) { c.accepted.Store(max(clones, c.accepted.Load())) }

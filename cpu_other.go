@@ -15,8 +15,8 @@ func cyclesFenced() uint64 { return 0 }
 // cpuRandom is never called: hasCPURandom says that there is none.
 func cpuRandom() (x, y uint64, ok bool) { return 0, 0, false }
 
-// hasCounter: Go cannot catch the signal of a read that traps, so only counters that are
-// known to be readable count. 32-bit x86 has one, but too few users to prove it with.
+// hasCounter says no: Go cannot catch the signal of a read that traps, so only counters that
+// are known to be readable count. 32-bit x86 has one that nobody has tried.
 func hasCounter() (ok bool, why string) {
 	return false, "no cycle counter is known to be readable on this system and CPU"
 }
@@ -26,9 +26,7 @@ func hasCPURandom() bool { return false }
 // clearVectors cannot name the registers here.
 func clearVectors() {}
 
-// clearStack clears the 1 KiB of stack below its caller's frame, where functions that have
-// returned have left copies. growStack, called before those, makes sure that there is so much:
-// a stack that has to grow leaves its old memory as it is.
+// clearStack and growStack do as those of cpu_asm.go.
 //
 //go:noinline
 func clearStack() {

@@ -21,7 +21,7 @@ var (
 	ErrCloned = errors.New("clonerand: cloned together with the NV seed: call Reseed with a personalization of at least 16 bytes that is unique to this clone")
 )
 
-var errNoGenerator = errors.New("clonerand: Generator not made by New")
+var errNoGenerator = errors.New("clonerand: Generator not made by New: make one with New")
 
 func errClosed() error {
 	return fmt.Errorf("clonerand: Generator: %w: make another with New", fs.ErrClosed)

@@ -15,7 +15,7 @@ package rand
 
 func mapForkPage() (page *uint64, why string) { return nil, "no fork is known to copy this program" }
 
-// processID: it cannot tell a fork.
+// processID is 0: no number tells a fork here.
 func processID() int { return 0 }
 
 // wipeOnFork is never called: there is no page.

@@ -255,7 +255,7 @@ func newLockFixture(f *forker) *lockFixture {
 	return &lockFixture{newReaderOn(h), g}
 }
 
-func (x *lockFixture) instances() (all []*state) {
+func (x *lockFixture) states() (all []*state) {
 	for i := range x.r.shards.Load().states {
 		all = append(all, x.r.only(i).shard(0))
 	}
@@ -273,7 +273,7 @@ func (x *lockFixture) fill(all []*state) {
 	}
 }
 
-// work reads until it is told to stop, and gives the instances their output back, so
+// work reads until it is told to stop, and gives the states their output back, so
 // that they need not be filled, which allocates memory.
 func (x *lockFixture) work(stop *atomic.Bool, all []*state) {
 	var b [16]byte
@@ -324,7 +324,7 @@ func forkLocksMain(kind string) {
 	runtime.GOMAXPROCS(lockWorkers + 2)
 	f := new(forker)
 	x := newLockFixture(f)
-	all := x.instances()
+	all := x.states()
 	x.fill(all)
 	cryptoReader.Read(make([]byte, 16))
 

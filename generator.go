@@ -79,12 +79,13 @@ func (g *Generator) Uint64() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// Close wipes the secrets of the generator and ends it. Reads and Reseeds that start after
-// it has returned fail with an error that is [fs.ErrClosed]. Close waits for those that are
-// under way. To close it again is no error. It does not touch Entropy or an [NVSeed].
+// Close wipes the secrets of the generator and ends it. It waits for Reads and Reseeds that
+// are under way. After it has returned, Read, Reseed and SetPredictionResistance return an
+// error that is [fs.ErrClosed]. To close it again is no error. It does not touch Entropy or
+// an [NVSeed].
 //
-// Nobody has to call it: where [Inspect] says that secrets lie in pages of their own, an
-// unreachable generator is wiped after the next collection, too.
+// Where [Inspect] says that secrets lie in pages of their own, a generator that is
+// unreachable is wiped after the next collection, too. So nobody has to call Close there.
 func (g *Generator) Close() error {
 	if g.pool.shards.Load() == nil {
 		return errNoGenerator

@@ -122,7 +122,7 @@ func TestOutputIsErased(t *testing.T) {
 	}
 }
 
-// memoryOf is all that an instance holds of secrets.
+// memoryOf is all secrets that a state holds.
 func memoryOf(s *state) (b []byte) {
 	b = append(b, s.drbg.key[:]...)
 	b = append(b, s.drbg.v[:]...)

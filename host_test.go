@@ -394,10 +394,9 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 			r := rested(t, w, pause)
 			readings := w.readings
 			readN(t, r, size)
-			// A Read with a burst that takes no time looks once at its begin, once behind the
-			// system's bytes, and once for each step of 64 bytes, or of 4 KiB with two for the
-			// seeding. At least one turn is made, and it is found to be time in the one that is
-			// too many.
+			// Looks beside the burst: one at the begin and one behind the system's bytes. A small
+			// Read has one more for each step of 64 bytes; a large one has one for each step of
+			// 4 KiB, and two for the seeding.
 			others := 2 + max(1, size/mixStep)
 			if size > maxSmall {
 				others = 4 + (size+streamStep-1)/streamStep

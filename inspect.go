@@ -19,8 +19,8 @@ type Protection struct {
 	Mend   string // what to do about it; "" where nothing is to be done
 }
 
-// Inspect reports what protects this process here. For the time of loop it also
-// reads the cycle counter as Reads do and counts the pauses; 0 leaves that out.
+// Inspect reports what protects this process here. If loop is positive it also reads the
+// cycle counter for that time, as Reads do, and counts the pauses.
 // Nothing in the report is secret. It may be called at any time from any goroutine.
 func Inspect(loop time.Duration) []Protection {
 	h := thisHost
@@ -71,8 +71,8 @@ func (h *host) inspectPause(loop time.Duration) Protection {
 	return p
 }
 
-// trial is a loop that checks for pauses and does nothing else. It ends by the counter, or
-// by the clock where the counter stands still: one of the two may (testing/synctest).
+// trial is a loop that checks for pauses and does nothing else. It ends by the counter or by
+// the clock: either may stand still (the clock does in testing/synctest).
 func (p *pauseDetector) trial(l *pauseLimits, loop time.Duration) (nanoseconds float64, pauses int) {
 	const batch = 1000
 	checks := 0

@@ -7,9 +7,9 @@ const (
 
 // large makes a large Read in requests of up to 64 KiB, straight into the caller's
 // slice, and looks at the counter after each step of one. A step that a pause fell into
-// is made again from a renewed state. It is then shorter, for machines on which a step
-// takes longer than G. The steps before it stay. They are in both clones, as if they had
-// been read one by one. Where no counter is usable each request starts from a renewed
+// is made again from a renewed state. The new step is shorter, for machines on which a
+// step takes longer than G. The steps before it stay. They are in both clones, as if they
+// had been read one by one. Where no counter is usable each request starts from a renewed
 // state.
 func (s *state) large(b []byte, e *epoch) error {
 	for step := streamStep; len(b) > 0; {
@@ -36,8 +36,8 @@ func (s *state) large(b []byte, e *epoch) error {
 }
 
 // request makes one request of a large Read, and returns how much of it is made
-// without a pause. If the caller's memory faults in the middle, the DRBG would make again
-// what b holds by then. So the state counts as unseeded until the request has ended.
+// without a pause. After a fault in the caller's memory the DRBG would make again what b
+// holds by then. So the state counts as unseeded until the request has ended.
 func (s *state) request(b []byte, step int) (done int) {
 	g := s.generation
 	s.generation = nil

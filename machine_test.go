@@ -303,7 +303,7 @@ func (s *state) cloneTo(n *state, c *config) {
 	}
 }
 
-// seededAs makes n, which has a host of its own, a state of the same clone number as s.
+// seededAs makes n, which has a host of its own, a state of the same generation number as s.
 func (n *state) seededAs(s *state) {
 	here := n.host.clones.current()
 	for _, x := range []struct{ from, to **generation }{{&s.generation, &n.generation}, {&s.seeded, &n.seeded}} {

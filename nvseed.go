@@ -40,7 +40,7 @@ const nvSeedWait = 10 * time.Second
 // Whoever can put a seed there knows what is drawn from it. So the seed and its
 // folder must belong to root or to the effective user, and nobody else may be
 // able to write in the folder, sticky or not. The same holds for symbolic links
-// on the way and for the folders above, but a sticky one may be writable. A
+// on the way and for the folders above; of these a sticky one may be writable. A
 // symbolic link to a seed stays; the file that it leads to is replaced.
 //
 // An NVSeed is safe for concurrent use, in any number of goroutines, processes

@@ -24,7 +24,7 @@ import (
 // Neither lock is waited for. Both are tried again until the time is over, and the
 // gate is left in between, so that a seed that is stuck does not hold up others.
 // There is no queue: a process that draws again at once would keep the others out.
-// So it naps first when it has just drawn, as the others do between tries.
+// So a process that has just drawn naps first, as the others do between tries.
 
 // lastDraw is when this process last gave a lock back, in nanoseconds since package init.
 var lastDraw atomic.Int64

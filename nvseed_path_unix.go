@@ -29,9 +29,9 @@ func absolute(path string) (string, error) {
 }
 
 // resolveSeed returns the folder of a seed, without symbolic links in its path, and the seed's name in it. It follows
-// each link itself, that of the seed where follow is true, and lets nobody lead it but root and the effective user:
-// every folder on the way and every link must be theirs, and others must not be able to change either. By
-// induction from the root folder, what it has looked at stays as it is.
+// each link itself, that of the seed where follow is true. Only root and the effective user may lead it: every folder
+// on the way and every link must be theirs, and others must not be able to change either. So, from the root folder
+// on, what it has looked at stays as it is.
 func resolveSeed(path string, follow bool) (folder, name string, err error) {
 	at, rest := "/", strings.Split(path, "/")
 	info, err := os.Lstat(at)

@@ -33,8 +33,8 @@ const openFlags = 0
 
 func absolute(path string) (string, error) { return filepath.Abs(path) }
 
-// resolveSeed returns the folder of a seed and the seed's name in it. The system follows the symbolic links: who
-// may make one is for the folders' access control lists to say.
+// resolveSeed returns the folder of a seed and the seed's name in it. The system follows the symbolic links; the
+// folders' access control lists say who may make one.
 func resolveSeed(path string, follow bool) (folder, name string, err error) {
 	if _, err := os.Lstat(path); follow && err != nil {
 		return "", "", missing(err)
@@ -50,7 +50,7 @@ func resolveSeed(path string, follow bool) (folder, name string, err error) {
 // statFolder follows links: the folder may be one, or a volume that is mounted there.
 func statFolder(folder string) (fs.FileInfo, error) { return os.Stat(folder) }
 
-// Access is for the folder's control list to say, which a new file inherits. Go's mode bits say nothing of it.
+// The folder's access control list, which a new file inherits, says who has access. Go's mode bits do not.
 
 func checkSeedFolder(string, fs.FileInfo) error { return nil }
 
@@ -61,8 +61,8 @@ func ownLike(*os.File, fs.FileInfo) error { return nil }
 // checkReplaceable has nothing to try that would leave the seed alone.
 func (p *seedFolder) checkReplaceable() error { return nil }
 
-// remove and rename go by the path: wine 8 does not know how os.Root deletes, and only MoveFileEx waits for the disk. Who
-// may replace the folder meanwhile is for its access control list to say.
+// remove and rename go by the path: wine 8 does not know how os.Root deletes, and only MoveFileEx waits for the disk. The
+// folder's access control list says who may replace it meanwhile.
 func (p *seedFolder) remove(name string) error { return os.Remove(p.full(name)) }
 
 // rename returns when the rename is on the disk.

@@ -11,9 +11,9 @@ const hookPoll = 100 * time.Millisecond
 
 // OnClone arranges to call f in a goroutine of its own whenever [Generation] has moved:
 // after a fork or a clone signal, or where the cycle counter was set back. f gets the new
-// number. Any Read notices these, and so do Generation and a look every 100 ms while a
-// function is registered. A pause alone does not call f, see Generation. Two calls of f
-// may run at the same time.
+// number. Any Read notices these, and so do [Generation] and a look every 100 ms while a
+// function is registered. A pause alone does not call f. Two calls of f may run at the
+// same time.
 //
 // f drops what must not live on in a clone: connection pools, tickets, caches, nonces.
 // In a forked child it is called as far as the Go runtime works there, see docs/fork.md.
@@ -29,8 +29,8 @@ type cloneHook struct {
 	told atomic.Uint64 // the latest number that f was called with, or that was there before it; or stopped
 }
 
-// stopped is told that is higher than any number: who has found the hook on an old list
-// does not call it any more.
+// stopped is a value of told above any number. It keeps those who have found the hook on
+// an old list from calling it.
 const stopped = ^uint64(0)
 
 // cloneHooks is the hooks of a cloneWatch. It has no lock, for the sake of forks.

@@ -1,8 +1,8 @@
 package rand
 
 // overlay is the last resort. It XORs bytes of the operating system into b, whatever that
-// holds. With them go those of the CPU's random instruction, or else the counter or the
-// clock is absorbed into them.
+// holds. Into these go bytes of the CPU's random instruction or, without one, the counter
+// or the clock.
 func (s *state) overlay(b []byte) error {
 	block := (*[blockLen]byte)(s.in[:])
 	defer clear(block[:])

@@ -43,9 +43,9 @@ type pauseDetector struct {
 	usual  atomic.Bool // the CPU's own counter is usable
 	doubt  atomic.Bool // the rate is to be looked at once more, after a long pause
 
-	// One goroutine measures at a time, under a lock that nobody waits for. Where a process goes on
-	// under another PID it looks left behind by a fork, and may have two holders. So what follows
-	// is atomic, and a mixture of what both have noted only makes the measuring begin again.
+	// One goroutine measures at a time, under a lock that nobody waits for. Where a process goes
+	// on under another PID the lock looks left behind by a fork, and may get a second holder. So
+	// what follows is atomic. A mixture of what both note only makes the measuring begin again.
 	measuring tryLock
 	forks     func() uint64 // how many are known; nil in tests
 	since     atomicMoment  // the rate is measured from here on
@@ -184,8 +184,8 @@ func (l *pauseLimits) paused(from, to uint64) bool { return to-from-l.zero >= l.
 // long reports whether a pause of so many ticks is longPause or longer.
 func (l *pauseLimits) long(ticks uint64) bool { return ticks/uint64(longPause/pauseTime) >= l.g }
 
-// distrust ends the use of a counter that went back too often. Those of the CPUs differ, and
-// a move to one that lies behind hides a pause.
+// distrust ends the use of a counter that went back too often. The counters of the CPUs
+// differ, and to move to one that lies behind hides a pause.
 func (p *pauseDetector) distrust() {
 	p.limits.Store(&pauseLimits{why: fmt.Sprintf("the counter went back %d times: it may differ between CPUs", maxSetBacks)})
 	p.usual.Store(false)

@@ -169,8 +169,8 @@ func (p *pauseDetector) verify(long bool) {
 	if p.coarse.Load() {
 		least = minCoarse
 	}
-	// Over a short time the clock does not tell the rate. A counter that has gone further
-	// than that, or back, tells that there is another.
+	// Over a short time the clock does not tell the rate. But a counter that went back, or
+	// further than it can in the least span, has another.
 	if span < least && float64(now.tick-last.tick) < least.Seconds()*float64(l.rate)*(1+rateDrift) {
 		return
 	}

@@ -167,8 +167,8 @@ func TestGIsNeverMoreThanPauseTime(t *testing.T) {
 					if l == nil {
 						t.Fatalf("it never is usable: %v", p.limits.Load())
 					}
-					// The second span is known to a quarter: so much a rate may be too high where the
-					// clock missed something in the first.
+					// The length of the second span is known to a quarter. The rate may be too high by as
+					// much where the clock missed something in the first.
 					if most := float64(gTicks) * rateError; float64(l.g) > most*1.02 {
 						t.Fatalf("begun at %v: G is %d ns", begin*coarse/40, l.g)
 					}

@@ -9,8 +9,8 @@ import (
 // A pool is the states that Reads are served from: some for the default Reader, so that
 // goroutines on all CPUs find one that is free, and one for a Generator.
 //
-// The states belong to a number of forks. A child of fork has other states than its
-// parent: those of the parent may be locked for ever, half changed, or wiped.
+// The states belong to a number of forks. A forked child makes states of its own: those
+// of the parent may be locked for ever, half changed, or wiped.
 type pool struct {
 	epoch  atomic.Pointer[epoch]
 	shards atomic.Pointer[shards]
@@ -62,8 +62,8 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 		p.start()
 		e, sh = p.epoch.Load(), p.shards.Load()
 	}
-	// Goroutines are told apart by where their stacks are: 2 KiB is the smallest. The
-	// address is a number here, and nothing is read through it.
+	// Goroutines are told apart by the addresses of their stacks, of which the smallest has
+	// 2 KiB. The address is a number here, and nothing is read through it.
 	var here byte
 	home := uint64(uintptr(unsafe.Pointer(&here))) >> 11 * 0x9E3779B97F4A7C15 >> 32
 	s := sh.states[home&uint64(len(sh.states)-1)].Load()
@@ -86,8 +86,8 @@ func (p *pool) read(b []byte, must bool) (n int, err error) {
 			return len(b), nil
 		}
 	} else {
-		// The copy is made outside of the lock, in case that b cannot be written to. So is the
-		// look at the generation, in case that the file of a signal cannot be read.
+		// The copy is made outside of the lock, in case b cannot be written to. So is the
+		// look at the generation, in case the file of a signal cannot be read.
 		var room [maxShort]byte
 		s.buffer.takeShort(&room, len(b))
 		g := s.generation
@@ -185,8 +185,8 @@ func (p *pool) current() *shards {
 }
 
 // retire wipes the states from before a fork and gives their memory back: in a child no
-// collection may ever end. It leaves those alone that are locked: their holders may
-// live, and be in the middle of a seeding.
+// collection may ever end. It leaves locked states alone: their holders may live, and be
+// in the middle of a seeding.
 func (sh *shards) retire() {
 	for i := range sh.states {
 		if s := sh.states[i].Load(); s != nil && s.lock.tryLock() {

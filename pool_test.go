@@ -259,7 +259,7 @@ func TestManyGoroutinesWhileASignalChanges(t *testing.T) {
 			before := h.clones.poll()
 			atomic.AddUint64(&page[0], 1)
 			if after := h.clones.poll(); after <= before {
-				t.Errorf("the clone number went from %d to %d over a change", before, after)
+				t.Errorf("the generation went from %d to %d over a change", before, after)
 			}
 		}
 	})

@@ -12,8 +12,8 @@ func SetPredictionResistance(enabled bool) error {
 }
 
 // SetPredictionResistance switches prediction resistance on or off, as the function
-// of this name does for the default generator. An NV seed as the only source cannot
-// give it: to switch it on returns [errors.ErrUnsupported] there.
+// [SetPredictionResistance] does for the default generator. An NV seed as the only source
+// cannot give it: to switch it on returns [errors.ErrUnsupported] there.
 func (g *Generator) SetPredictionResistance(enabled bool) error {
 	sh := g.pool.shards.Load()
 	if sh == nil {

@@ -13,11 +13,11 @@ import (
 // Prime returns a number of the given bit length that is prime with high
 // probability, from candidates drawn from rand; nil stands for [Reader]. It returns an
 // error if rand.Read does, if bits < 2, in FIPS 140-only mode, and if rand repeats
-// itself, so that no prime is found.
+// itself so that no prime comes.
 //
 // Unlike crypto/rand's since Go 1.26, it honours rand. Like crypto/rand's before, it is
 // not a function of rand: half of the time it reads a byte more, unless rand is a
-// [Generator] or the default [Reader].
+// [Generator], an [NVSeed] or the default [Reader].
 func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	if fips140.Enforced() {
 		return nil, errors.New("crypto/rand: use of Prime is not allowed in FIPS 140-only mode")
@@ -60,14 +60,13 @@ func Prime(rand io.Reader, bits int) (p *big.Int, err error) {
 	return nil, fmt.Errorf("clonerand: no prime in %d candidates: the reader repeats itself", primeTries*bits)
 }
 
-// primeUnique is from how many bits on a candidate that was there before shows that the
-// reader repeats itself: among random ones of 128 bits that are compared it is one with a
-// probability of 2^-113.
+// primeUnique is the number of bits from which a candidate that comes again shows that the
+// reader repeats itself. Random candidates of 128 bits do that with a probability of 2^-113.
 const primeUnique = 128
 
-// primeTries times the number of bits is how many candidates there are at most. Of the
-// odd numbers of n bits 2/(n ln 2) are prime, so that none is among 32 n random ones with
-// a probability of exp(-92), which is 2^-133.
+// primeTries times the number of bits is how many candidates there are at most. An odd
+// number of n bits is prime with a probability of 2/(n ln 2). So the probability that none
+// of 32 n random ones is prime is exp(-92), which is 2^-133.
 const primeTries = 32
 
 // maybeReadByte reads a byte half of the time, so that nobody comes to depend on how much

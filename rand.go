@@ -1,7 +1,7 @@
 // Package rand has the API of crypto/rand, and behind it an AES-256 CTR_DRBG (NIST
 // SP 800-90A Rev. 1) in user space. The generator notices when its state was cloned: by
 // a fork, a snapshot of the virtual machine, a checkpoint or a resumed hibernation
-// image. It never lets two clones return the same bytes.
+// image. So no two clones return the same bytes.
 //
 // [Read], [Text], [Int] and [Prime] are used as those of crypto/rand. [Reseed], [Deplete]
 // and [SetPredictionResistance] control the default generator behind [Reader]; [New]
@@ -10,7 +10,7 @@
 // may be called from any goroutine.
 //
 // What it guarantees: nobody clones without a pause, and the CPU's cycle counter shows
-// it. After a pause of 2 us or more a Read mixes fresh bytes into what it returns. Each
+// the pause. After one of 2 us or more a Read mixes fresh bytes into what it returns. Each
 // Read also looks for forks and clone signals. Where no counter is usable the package is
 // as clone-safe as crypto/rand. Guests on virtual time see no pause: they need a clone
 // signal, or CLONERAND_COUNTER=off in the environment.
@@ -97,8 +97,8 @@ func Int(rand io.Reader, max *big.Int) (n *big.Int, err error) {
 	return nil, fmt.Errorf("clonerand: no number below the maximum in %d tries: the reader repeats itself", intTries)
 }
 
-// intTries is how many values Int tries at most. Less than half of the random ones are too
-// large, so that all are with a probability of less than 2^-256.
+// intTries is how many values Int tries at most. A random value is too large with a
+// probability below 1/2. So the probability that all of them are is below 2^-256.
 const intTries = 256
 
 // readFull is io.ReadFull, but does not let b escape for the default generator.
@@ -116,8 +116,8 @@ func readFull(rand io.Reader, b []byte) error {
 
 // Generation returns a number that grows whenever a fork, a clone signal or a cycle counter
 // that was set back is noticed. It looks for forks and signals itself, and may be called
-// from any goroutine. A pause alone does not move it, since a pause is not known to be a
-// clone. So where nothing tells of clones it does not guard a nonce counter.
+// from any goroutine. A pause alone does not move it, since few pauses are clones. So it
+// does not guard a nonce counter on a machine without a clone signal.
 func Generation() uint64 {
 	w := thisHost.clones
 	w.pollID()

@@ -4,8 +4,8 @@ import "io"
 
 // Reader is the default generator, safe for concurrent use. On Linux its Read returns
 // [ErrEntropy] where a first seeding fails. If the operating system's generator fails
-// later, or on another system, the program crashes, as with crypto/rand. As there, to
-// replace Reader is to replace it for [Read] and [Text], too.
+// later, or on another system, the program crashes, as with crypto/rand. Whoever replaces
+// Reader replaces it for [Read] and [Text], too.
 var Reader io.Reader = defaultReader
 
 // defaultReader is a pool that is made at first use.

@@ -30,9 +30,9 @@ const minUnique = 16
 // personalizations so far as additional input. perso may be nil or have any
 // length.
 //
-// An error wraps [ErrEntropy]. The generator then returns nothing until a seeding
-// succeeds, and every Read tries one. That is stricter than psa_random_reseed, which
-// Reseed mirrors.
+// Where the source fails the error wraps [ErrEntropy]. The generator then returns nothing
+// until a seeding succeeds, and every Read tries one. That is stricter than
+// psa_random_reseed, which Reseed mirrors.
 //
 // After a clone signal, a generator whose only source is an NV seed needs a perso
 // of 16 bytes or more that no other clone has. With less Reseed returns

@@ -14,7 +14,7 @@ type secrets struct {
 	late [blockLen]byte   // the same, of mixFresh
 
 	// whole is set when a seeding begins. In a child whose memory the kernel has wiped it is
-	// false. So even a fork that no detector sees does not make a generator of zeros.
+	// false. So a fork that no detector sees makes no generator of zeros.
 	whole bool
 }
 

@@ -5,8 +5,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapSignal maps the first page of path and returns its first words. Who may have made the file is for
-// [signalfile.Check] to say.
+// mapSignal maps the first page of path and returns its first words. [signalfile.Check] decides who may have
+// made the file.
 func mapSignal(path string, device bool, words int) ([]uint64, error) {
 	fd, err := signalfile.Open(path, unix.O_RDONLY)
 	if err != nil {

@@ -6,7 +6,8 @@ const maxSmall = 1024
 
 // small makes at most maxSmall bytes from kept output.
 func (s *state) small(b []byte, e *epoch) (made bool, err error) {
-	// Another Entropy is asked after so many requests, whether there are pauses or not.
+	// Each new buffer is a request, and after so many requests Entropy is asked. Pauses must
+	// not make an own Entropy be asked more often.
 	if !s.buffer.has(len(b)) || s.conf.system() && s.buffer.worn() {
 		if err := s.refill(len(b), e); err != nil {
 			return false, err

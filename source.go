@@ -2,11 +2,11 @@ package rand
 
 import "encoding/binary"
 
-// A Source is the default generator as a Source of math/rand/v2, so that
+// A Source makes the default generator a Source of math/rand/v2, so that
 //
 //	r := mathrand.New(rand.Source{})
 //
-// gives IntN, Perm, Shuffle and the like on it. Its zero value is ready for use, and safe
+// has IntN, Perm, Shuffle and the like on it. Its zero value is ready for use, and safe
 // for concurrent use.
 type Source struct{}
 

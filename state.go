@@ -116,7 +116,7 @@ func (s *state) read(b []byte, e *epoch, now uint64) (err error) {
 			return err
 		}
 		if e.resist {
-			if s.buffer.mixing { // the long burst that is in the salt goes with it
+			if s.buffer.mixing { // the salt goes, and the next one needs a long burst again
 				s.window.shut()
 			}
 			s.erase()
@@ -154,8 +154,8 @@ func (s *state) begin(now uint64) {
 	}
 }
 
-// hearOfSetBack makes a counter that was set back one event. The last reading of a state that
-// was not seeded since then is from before it. Only a reading below the one that showed the
+// hearOfSetBack makes one event of a counter that was set back. A state that was not seeded
+// since then holds a reading from before. Only a reading below the one that showed the
 // event shows another.
 func (s *state) hearOfSetBack() {
 	if s.seeded == nil {
@@ -232,7 +232,7 @@ func (s *state) renew(e *epoch, alone bool) error {
 // fresh is host.fresh for this state. A generator whose only source is an NV seed does not
 // wait for the kernel's generator: it may run before that is seeded.
 func (s *state) fresh(salt *[blockLen]byte) error {
-	if s.lim != nil { // a long pause or a set-back in the middle of a Read may have left them stale
+	if s.lim != nil { // a long pause or a set-back in the middle of a Read may have made it stale
 		s.recheck(false)
 		if s.lim = s.host.pause.usable(); s.lim == nil {
 			s.window.close()

@@ -113,7 +113,7 @@ var stepCalls = map[string]func(*stepSource){
 	"deplete": func(s *stepSource) { s.pool.deplete() },
 	"resist":  func(s *stepSource) { s.pool.resist(true) },
 	"measure": func(s *stepSource) { stepShared.clock.now += stepRate / 1_000_000 * 50 },
-	// 64 us: as long as it takes for a burst of 1 us, where it is one for a 64th of the pause.
+	// 64 us: a burst takes 1/64 of the pause, and so 1 us.
 	"pause": func(s *stepSource) { stepShared.clock.now += stepRate / 1_000_000 * 64 },
 	// empty uses up what is kept. The buffer of a first Read is mixed, the next one is not.
 	"empty": func(s *stepSource) {

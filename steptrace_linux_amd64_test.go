@@ -41,8 +41,8 @@ type stepRoom struct {
 	asked    [len(stepAsked)]byte
 }
 
-// A stepClock is the counter of the process that is cloned, how often it was read, and how
-// many ticks its clock is ahead of it. A reading takes stepReading ticks.
+// A stepClock is the counter of the process that is cloned, how often the counter was read,
+// and how many ticks the process's clock is ahead of it. A reading takes stepReading ticks.
 type stepClock struct{ now, readings, ahead uint64 }
 
 // A stepFrame is what a system call does not leave as it is.

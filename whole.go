@@ -18,14 +18,14 @@ var (
 	stdHook atomic.Pointer[func(b []byte)]
 
 	// stdSystem draws from the operating system, as Read did before the patch. The linker
-	// sets it, so it is there before any package is initialised. It does not return when it fails.
+	// sets it, so it is there before any package is initialized. It does not return when it fails.
 	stdSystem func(b []byte)
 )
 
 // systemReader is where seeding draws from the operating system. It must not come
-// back to us, neither through the hook nor through crypto/rand's Reader, if somebody
-// puts ours in its place. So it is taken when variables are initialised, and the hook
-// is stored later, by init.
+// back to us, neither through the hook nor through a crypto/rand.Reader that somebody has
+// replaced by ours. So it is taken when variables are initialized, and the hook is stored
+// later, by init.
 var systemReader = newSystemReader(stdSystem)
 
 func newSystemReader(std func(b []byte)) io.Reader {
@@ -43,8 +43,8 @@ func (f systemFunc) Read(b []byte) (n int, err error) {
 	return len(b), nil
 }
 
-// init stores the hook. This is the last step of initialising the package: goroutines of
-// packages that were initialised before may draw at the same time.
+// init stores the hook. This is the last step of initializing the package: goroutines of
+// packages that were initialized before may draw at the same time.
 func init() {
 	if stdSystem != nil {
 		f := readForStd

@@ -289,7 +289,7 @@ func (b *wholeBuild) run(t *testing.T, g goTool) (r wholeReport) {
 		t.Errorf("the handshake was %s with %s", r.Version, r.Curve)
 	}
 	if r.Early == 0 {
-		t.Error("nobody drew while the packages were initialised")
+		t.Error("nobody drew while the packages were initialized")
 	}
 	if r.Forked != "differ" {
 		if runtime.GOOS == "linux" && r.Forked == "repeat" {
@@ -314,10 +314,10 @@ func TestPlainAndPatchedBuildsInTurn(t *testing.T) {
 	}
 }
 
-// Goroutines of a package that is initialised before ours draw all the time. The sleeps are in the
+// Goroutines of a package that is initialized before ours draw all the time. The sleeps are in the
 // windows: before the variables of the package, after them, and after the hook is stored. If the hook were
 // stored before seeding knows where to draw from, it would draw from itself.
-func TestDrawsWhileThePackageIsInitialised(t *testing.T) {
+func TestDrawsWhileThePackageIsInitialized(t *testing.T) {
 	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package examples shows how libraries that take a reader are given the one of
-// github.com/clonerand/rand, and what they keep that it can not protect.
+// github.com/clonerand/rand, and what they keep that it cannot protect.
 package examples
 
 import (

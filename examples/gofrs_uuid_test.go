@@ -8,7 +8,7 @@ import (
 	"github.com/gofrs/uuid/v5"
 )
 
-// The default generator copies crypto/rand.Reader while the package is initialised.
+// The default generator copies crypto/rand.Reader while the package is initialized.
 // A generator of one's own takes a reader; as DefaultGenerator it serves
 // the functions of the package, too.
 func Example_gofrsUUID() {

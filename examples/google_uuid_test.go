@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The package copies crypto/rand.Reader while it is initialised, so it has to be
+// The package copies crypto/rand.Reader while it is initialized, so it has to be
 // told, once, before the first identifier is made.
 func Example_googleUUID() {
 	uuid.SetRand(rand.Reader)

@@ -38,7 +38,7 @@ func commandRead(t *testing.T) io.Reader {
 	return r
 }
 
-// cannot skips a test that this machine can not run. In CI it has to run.
+// cannot skips a test that this machine cannot run. In CI it has to run.
 func cannot(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

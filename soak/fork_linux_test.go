@@ -15,7 +15,7 @@ var whyNoForks = map[bool]string{true: "a raw fork and the race detector do not 
 
 // forkAndRead copies this process by a system call that the runtime knows nothing of,
 // and returns what the child reads from the sources. Nobody else may run Go code
-// meanwhile. Where it can not be done it returns nil.
+// meanwhile. Where it cannot be done it returns nil.
 func forkAndRead(sources []io.Reader, size int) ([]byte, error) {
 	if raceEnabled {
 		return nil, nil

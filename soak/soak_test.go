@@ -131,7 +131,7 @@ func (s *soak) read() {
 	}
 }
 
-// alone does what can not be done while others read, when it is due.
+// alone does what cannot be done while others read, when it is due.
 func (s *soak) alone() {
 	if next := s.nextFork.Load(); int64(time.Since(s.begun)) > next && s.nextFork.CompareAndSwap(next, next+int64(forkEvery)) {
 		s.calm.Lock()

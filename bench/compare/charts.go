@@ -67,7 +67,7 @@ func throughput(m *machine, file string) error {
 	return save(p, 10*vg.Inch, 5.5*vg.Inch, file)
 }
 
-// style makes ours thick; the others differ in color and in shape.
+// style makes ours thick; the others differ in colour and in shape.
 func style(name string, i int, line *plotter.Line, dots *plotter.Scatter) {
 	line.Width, line.Color = vg.Points(1.2), plotutil.Color(i)
 	dots.Shape, dots.Radius = plotutil.Shape(i), vg.Points(3)

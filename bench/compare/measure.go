@@ -27,15 +27,15 @@ func find(peers []peer, name string) *peer {
 	return nil
 }
 
-// time is how long n Reads of a size take, given to as many goroutines.
+// time is how long n Reads of a size take, shared by so many goroutines.
 func (p *peer) time(goroutines, size, n int) (time.Duration, error) {
 	if p.worker != nil {
 		return p.worker.time(goroutines, size, n)
 	}
 	if goroutines == 1 {
 		b := make([]byte, size)
-		// After the turns of the others everybody may get going before it counts:
-		// after a pause clonerand's Reads cost more for 4 KiB.
+		// The turns of the others are a pause, after which clonerand's Reads mix for a while.
+		// So the first Reads do not count.
 		p.loop(b, n/8+1)
 		start := time.Now()
 		p.loop(b, n)

@@ -248,7 +248,7 @@ func bumpGeneration(path string, id [identitySize]byte) (generation uint64, err 
 	defer unix.Munmap(page)
 	// Writing to a hole needs room, and where there is none it is a SIGBUS; this gets an error instead (Linux 5.14).
 	if unix.Madvise(page, unix.MADV_POPULATE_WRITE) == unix.EFAULT {
-		return 0, fmt.Errorf("%s: cannot be written through a mapping (is its file system full?)", path)
+		return 0, fmt.Errorf("%s: cannot be written through a mapping; if its file system is full, free some space and run it again", path)
 	}
 	// Sound: page is the start of a mapping of 64 bytes, so it is aligned, and it is unmapped after the last use.
 	words := (*[generationSize / 8]uint64)(unsafe.Pointer(&page[0]))

@@ -335,7 +335,7 @@ func (b *goBuild) rewrites(env *goSettings) bool {
 // checkRewrite refuses to change files of the tree: they are links to the toolchain's own.
 func (b *goBuild) checkRewrite(tree string) error {
 	refuse := func(what string) error {
-		return fmt.Errorf("go %s would change %s, whose files are links to those of your own Go", b.args[0], what)
+		return fmt.Errorf("go %s would change %s, whose files are links to those of your own Go: run it without clonerand", b.args[0], what)
 	}
 	list := slices.Concat([]string{"list"}, b.chdir(), []string{"-e", "-f={{.Dir}}", "--"})
 	files := 0
@@ -431,7 +431,7 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 	for file := range overlay.Replace {
 		file = b.within(file)
 		if isBelow(file, filepath.Join(tree, filepath.FromSlash(goroot.Folder))) {
-			return fmt.Errorf("-overlay %s replaces %s, which is what the patch changes", name, file)
+			return fmt.Errorf("-overlay %s replaces %s, which is what the patch changes: leave it out", name, file)
 		}
 		if env.GOROOT != tree && isBelow(file, env.GOROOT) {
 			return fmt.Errorf("-overlay %s replaces %s; the standard library of this build is in %s: name the file there", name, file, tree)

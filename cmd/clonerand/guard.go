@@ -20,20 +20,20 @@ gives the kernel 32 bytes from the package, which has noticed the pause of a res
 credited as entropy, so they can do no harm. It also does so when a clone signal moves, within 10 ms. It needs
 the capability CAP_SYS_ADMIN and Linux 5.19, or a stable release with the same random.c (5.10.119 is the first).
 
-It tells systemd when the first tick is done, writes one line then and one whenever the kernel begins or ceases to
-refuse, and ends on SIGTERM and SIGINT with status 0.
+When the first tick is done it tells systemd, and writes one line. It writes another whenever the kernel begins or ceases
+to refuse. It ends on SIGTERM and SIGINT with status 0.
 
 What it cannot do: what is drawn between a restore and the first tick after it may repeat; and programs that keep a
 generator of their own (OpenSSL's, say) draw from that.
 
--once does it once and ends: for hooks. The status is 1 where the kernel did not reseed.
+With -once it does one tick and ends: for hooks. The status is 1 where the kernel did not reseed.
 `,
 	start: func(flags *flag.FlagSet) action {
 		every := flags.Duration("every", 10*time.Millisecond, "the time between two ticks, a `DURATION` from 1ms to 1m; by default 10ms")
 		verbose := flags.Bool("v", false, "write a line for each tick: its number, and the cycle counter or the clock when it was done")
 		once := flags.Bool("once", false, "one tick, and no daemon")
-		digits := flags.String("id", "", "give the kernel this too, what only this clone has: hexadecimal digits `HEX`")
-		file := flags.String("id-file", "", "the same from the file `F`")
+		digits := flags.String("id", "", "also give the kernel an identity that only this clone has: hexadecimal digits `HEX`")
+		file := flags.String("id-file", "", "the same from the file `F`; from standard input where F is -")
 		return func(_ []string, stdout, stderr io.Writer) error {
 			given := make(map[string]bool)
 			flags.Visit(func(f *flag.Flag) { given[f.Name] = true })

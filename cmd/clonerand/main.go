@@ -1,5 +1,6 @@
-// Command clonerand shows what protects a process of this machine from repeating the bytes of a clone, streams
-// random bytes, tells the processes of a cloned machine that it was cloned, and lets its kernel reseed.
+// Command clonerand shows what protects a process of this machine from repeating the bytes of a clone. It also builds
+// programs with a patched standard library, handles seed files and clone signals, makes the kernel reseed, and shows
+// whether the clones of a machine repeat.
 package main
 
 import "os"

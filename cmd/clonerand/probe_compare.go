@@ -178,7 +178,7 @@ func (r *result) status() error {
 	case r.generator("clonerand").Equal > 0:
 		return &exitStatus{1, errors.New("clones have read the same from this package: please report it, with the files (SECURITY.md)")}
 	case r.generator(probe.Control).Equal == 0:
-		return &exitStatus{4, errors.New("plain AES-CTR did not repeat, so nothing was shown")}
+		return &exitStatus{4, errors.New("plain AES-CTR did not repeat, so nothing was shown: compare files of clones of one snapshot")}
 	}
 	return nil
 }

@@ -29,11 +29,11 @@ var probeRunCommand = &command{
 	short: "read in a loop, and record it, while the machine is cloned",
 	long: `Reads 16 bytes again and again from this package, crypto/rand, the kernel (getrandom, on Linux), math/rand/v2 and, as
 a control that must repeat, plain AES-CTR. It stops at Enter, at a signal (INT, TERM, HUP), or by -for, and writes a
-file of about 2.5 MB. One CPU is busy until then. 10 MB of memory hold the reads around the 100 longest pauses, so that a
-restore is among them however long it runs.
+file of about 2.5 MB. One CPU is busy until then. It keeps the reads around the 100 longest pauses, in 10 MB of memory, so
+that a restore is among them however long it runs.
 
 The file holds counter values, hashes of what the probe itself has read, and what this machine is. Where FILE is
-there already, as when two clones write into one shared folder, another name is made of it.
+there already, as when two clones write into one shared folder, it takes another name.
 `,
 	start: func(flags *flag.FlagSet) action {
 		wait := flags.Duration("for", 0, "stop when no longer pause was seen for this `DURATION`, such as 60s")

@@ -33,7 +33,7 @@ func (p *probing) save(name string) (string, error) {
 // canSave reports at the start what would prevent save at the end, when the snapshot has been taken.
 func canSave(name string) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: is not a regular file", name)
+		return fmt.Errorf("%s: is not a regular file; name another with -o", name)
 	}
 	f, err := createNew(name)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/clonerand/rand"
 )
 
-const overview = `Without a command it shows what protects this process here, then forks it and compares what both sides read. The
-exit status is 0 where they differ, or where this command cannot fork itself; 1 where they have bytes in common; 3
+const overview = `Without a command it shows what protects this process here, then forks itself and compares what both sides read.
+The exit status is 0 where they differ, or where this command cannot fork itself; 1 where they have bytes in common; 3
 where nothing was compared, because the forked child did not answer.
 
 clonerand help COMMAND says more about one of them.

@@ -46,11 +46,11 @@ starts at a random number. A file that is there stays as it is.
 			long: `Says that this machine was cloned, restored or resumed: it writes an identity and then counts the generation up. Run
 it in a resume hook, before anything that needs random bytes.
 
-Without -id the identity is fresh random bytes. That is not enough where the clone's kernel may still have the random
-state of its siblings (no VMGenID device, and no random instruction in the CPU): they may then draw the same
-identity. There pass with -id or -id-file what only this clone has, as the host told it: the UUID of the virtual
-machine and the time of the restore, for instance. Siblings that share one template share its /etc/machine-id. Everybody can
-read the file: the identity is no secret. One of more than 56 bytes is hashed with SHA-512 and cut to 56.
+Without -id the identity is fresh random bytes. Siblings may draw the same ones where the kernel was cloned (no VMGenID
+device) and the CPU has no random instruction. There pass by -id or -id-file what only this clone has, as the host told
+it: the UUID of the virtual machine and the time of the restore, for instance. Siblings that share one template share its
+/etc/machine-id. Everybody can read the file: the identity is no secret. If it is longer than 56 bytes it is hashed with
+SHA-512 and cut to 56.
 
 ` + signalFile,
 		},
@@ -187,7 +187,7 @@ func fileIdentity(path string) ([]byte, error) {
 			return nil, err
 		}
 		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s: is not a regular file", path)
+			return nil, fmt.Errorf("%s: is not a regular file; - is standard input", path)
 		}
 		if f, err = os.Open(path); err != nil {
 			return nil, err
@@ -201,7 +201,7 @@ func fileIdentity(path string) ([]byte, error) {
 	case len(bytes.TrimSpace(id)) == 0:
 		return nil, fmt.Errorf("%s: is empty, so it tells no clone from another", path)
 	case len(id) > 1<<20:
-		return nil, fmt.Errorf("%s: is longer than 1 MiB", path)
+		return nil, fmt.Errorf("%s: is longer than 1 MiB; give a hash of it", path)
 	}
 	return id, nil
 }

@@ -13,9 +13,8 @@ import (
 var stdCommand = &command{
 	name:  "std",
 	short: "the patched standard library: who has it, and what it changes",
-	long: `check looks for the names of two functions in the table that the Go runtime needs, which stripped programs have, too.
-In compressed or obfuscated ones it finds nothing and says no. A program that has a patched one embedded
-in it has those names, too.
+	long: `check looks for the names of two functions in a table that stripped programs have, too. In compressed or obfuscated
+programs it finds nothing and says no. It says yes of a program that has a patched one embedded in it.
 `,
 	sub: []*command{
 		{name: "check", args: "PROGRAM...", short: "say whether programs are patched, and have the package in them", least: 1, most: -1,

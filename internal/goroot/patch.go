@@ -47,7 +47,7 @@ func Patch(root string) ([]File, error) {
 	folder := filepath.Join(root, filepath.FromSlash(Folder))
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no GOROOT that can be patched: %w", root, err)
+		return nil, fmt.Errorf("%s is no GOROOT that can be patched: %w; use Go 1.26 or 1.27", root, err)
 	}
 	files := make(map[string][]byte)
 	for _, e := range entries {
@@ -61,7 +61,7 @@ func Patch(root string) ([]File, error) {
 	}
 	changed, err := patch(files)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not as it is known: %w", folder, err)
+		return nil, fmt.Errorf("%s is not as it is known: %w; use another release of Go, or a newer clonerand", folder, err)
 	}
 	for i := range changed {
 		changed[i].Name = Folder + "/" + changed[i].Name

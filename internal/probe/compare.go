@@ -47,7 +47,7 @@ const (
 
 var (
 	// ErrNotKept says that the records around the restore are gone: it says nothing about the generators.
-	ErrNotKept = errors.New("the first reads after the restore are not among the records that were kept")
+	ErrNotKept = errors.New("the first reads after the restore are not among the records that were kept: try again on a machine that does less")
 
 	// ErrNoRestore says that the records have nothing that differs.
 	ErrNoRestore = errors.New("the clones do not differ in one reading of the counter: virtual time, or no restore")

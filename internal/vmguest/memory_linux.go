@@ -22,8 +22,8 @@ func newRegion(g Guest, counter probe.Counter) (region *probe.Region, where stri
 	var specs []probe.Spec
 	for range cpus {
 		for i, g := range g.Generators {
-			// On a fast machine the host comes too late to stop it before the first reads after a restore would be
-			// gone, so the longest gaps are kept: 24 chunks are three.
+			// On a fast machine the first reads after a restore are gone before the host stops the guest. So those
+			// around the longest gaps are kept: 24 chunks are enough for three gaps.
 			spec := probe.Spec{Name: g.Name, Chunks: 24, Records: 1 << 9, Bytes: 32 << 10, After: 5}
 			if i == 0 {
 				spec.Records, spec.Bytes = 1<<12, 5<<18 // more than the largest read

@@ -33,7 +33,7 @@ var hook atomic.Pointer[func(b []byte)]
 
 type report struct {
 	FIPS    bool
-	Early   int64            // draws while the packages were initialised
+	Early   int64            // draws while the packages were initialized
 	Drawn   map[string]int64 // by what, how many times the hook was called
 	Curve   string           // of the TLS handshake
 	Version string           // of TLS

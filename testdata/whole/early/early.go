@@ -1,4 +1,4 @@
-// Package early draws by crypto/rand while the packages after it are initialised.
+// Package early draws by crypto/rand while the packages after it are initialized.
 package early
 
 import (
