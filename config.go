@@ -45,7 +45,7 @@ type Config struct {
 	Deterministic bool
 
 	// ReseedInterval is how many Generate calls of the DRBG there may be between two
-	// reseeds. Reads of up to 1,024 bytes share one Generate of 4,096 bytes; a longer Read
+	// reseeds. Reads of up to 1,024 bytes share one Generate of 6,144 bytes; a longer Read
 	// has one for each 64 KiB or part of it. 0 is 10,000, as in Mbed TLS. More than 2^48
 	// (SP 800-90A, table 3) is an error.
 	ReseedInterval uint64
