@@ -164,7 +164,6 @@ func TestEachBufferHasAMixKey(t *testing.T) {
 	}
 }
 
-// If the random instruction gives the same to two clones, their counters tell them apart.
 // Reads that follow each other without a pause are mixed for a while after one. Then the state is made
 // anew: that costs less.
 func TestMixingEndsInBusyUse(t *testing.T) {
@@ -208,6 +207,7 @@ func TestARefillLooksAfterEachStep(t *testing.T) {
 	}
 }
 
+// If the random instruction gives the same to two clones, their counters tell them apart.
 func TestTheCounterGoesIntoTheSalt(t *testing.T) {
 	for _, size := range []int{16, 5000} {
 		r := rested(t, newWorld(0), 0)

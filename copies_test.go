@@ -32,9 +32,21 @@ var scenes = []scene{
 		}
 	}, []int{16, 1024, 5000}},
 	{"refill while mixing", func(t *testing.T, r *pool, w *world) {
+		exhaust(t, r)
+		readN(t, r, 16)
+		for r.shard(0).buffer.has(mixLen) {
+			readN(t, r, 64)
+		}
+		w.counter += ms
+		exhaust(t, r) // before it is worn
+		wantMixing(t, r, w, false)
+	}, []int{16, 1024, 5000}},
+	{"worn", func(t *testing.T, r *pool, w *world) {
 		readN(t, r, 16)
 		w.counter += ms
-		exhaust(t, r)
+		readN(t, r, 16)
+		readN(t, r, mixLen)
+		wantMixing(t, r, w, true)
 	}, []int{16, 1024, 5000}},
 	{"reseed due", func(t *testing.T, r *pool, w *world) {
 		r.conf().interval = 1
@@ -55,6 +67,17 @@ var scenes = []scene{
 		readN(t, r, 16)
 		r.resist(true)
 	}, []int{16, 5000}},
+}
+
+// wantMixing checks that a scene is what it is called, but where each reading, or no reading, is a pause.
+func wantMixing(t *testing.T, r *pool, w *world, worn bool) {
+	t.Helper()
+	if r.conf().host.pause.limits.Load().g > gTicks || w.step >= gTicks {
+		return
+	}
+	if b := &r.shard(0).buffer; !b.mixing || b.worn() != worn {
+		t.Errorf("mixing %v, worn %v, not %v", b.mixing, b.worn(), worn)
+	}
 }
 
 // An outcome is what a clone has read.

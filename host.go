@@ -61,6 +61,7 @@ func (h *host) look(w *window, limit uint64) bool {
 		// Unfenced readings on two CPUs can cross. If a fenced one still lies before the last
 		// one, the counter was set back, and all generators have to hear of it.
 		if now = h.pause.nowFenced(); now < w.last {
+			w.close() // before the detectors are asked: a signal may fault
 			if h.clones.setBack(now) >= maxSetBacks {
 				h.pause.distrust()
 			}

@@ -446,6 +446,38 @@ func TestBurstTakesNoLessThanItsShareOfThePause(t *testing.T) {
 	}
 }
 
+// So it is where the salt of a longer burst went into a seeding, or into freshen, that then failed.
+func TestABurstThatIsLostIsMadeAgain(t *testing.T) {
+	const turn = 25
+	for _, own := range []bool{false, true} {
+		w := newWorld(0)
+		w.step, w.cpu = turn, nil
+		h := w.host()
+		r := newPool(h, 1)
+		if own {
+			r.conf().entropy = streamOf("own", 0)
+		}
+		readN(t, r, 16)
+		w.counter += 20 * ms
+		readN(t, r, 16) // the buffer is mixed now
+		h.system = readerFunc(func(b []byte) (int, error) {
+			if len(b) == entropyLen { // of a seeding
+				return w.Read(b)
+			}
+			return 0, errors.New("broken")
+		})
+		if _, err := r.Read(make([]byte, 5000)); err == nil {
+			t.Fatal("nothing is asked of the system")
+		}
+		h.system = w
+		readings := w.readings
+		readN(t, r, 16)
+		if n, burst := w.readings-readings, burstTimes*int(gTicks)/turn; n < burst {
+			t.Errorf("own Entropy %v: %d readings, and a burst has %d", own, n, burst)
+		}
+	}
+}
+
 // In this model both clones' kernels are clones, there is no instruction, and
 // they read the same counter value first after the restore. What tells them apart is
 // how long each turn of the burst takes. The model gives a turn 0 or 1 tick of jitter at

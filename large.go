@@ -45,10 +45,7 @@ func (s *state) request(b []byte, step int) (done int) {
 	var r request
 	defer func() {
 		if !ended {
-			r.wipe()
-			s.drbg.wipe()
-			s.seeded = nil
-			s.window.shut() // the fresh bytes that were in it are gone
+			s.abandon(&r)
 		}
 	}()
 	r = s.drbg.begin()
@@ -64,6 +61,14 @@ func (s *state) request(b []byte, step int) (done int) {
 	s.drbg.end(&r)
 	s.generation, ended = g, true
 	return done
+}
+
+// abandon wipes what a request that does not come to its end leaves behind.
+func (s *state) abandon(r *request) {
+	r.wipe()
+	s.drbg.wipe()
+	s.seeded = nil
+	s.window.shut() // the fresh bytes that were in it are gone
 }
 
 // largeAsSmall makes part of a large Read on a machine (an emulator) where a mix fits into

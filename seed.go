@@ -104,6 +104,7 @@ func (s *state) mixFresh() (late []byte, err error) {
 	}
 	if err := s.fresh(&s.late); err != nil {
 		s.drbg.forget()
+		s.window.shut() // a salt that was collected is gone, and the long burst that was in it
 		return nil, err
 	}
 	if s.window.open() {

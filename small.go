@@ -22,7 +22,8 @@ func (s *state) small(b []byte, e *epoch) (made bool, err error) {
 }
 
 // refill makes new kept output, or under prediction resistance just what this Read
-// needs.
+// needs. A look at the counter may fault, see setBack of cloneWatch. So the state counts as unseeded
+// until the request has ended, as in request.
 func (s *state) refill(n int, e *epoch) error {
 	if err := s.renew(e, !s.buffer.mixing); err != nil {
 		return err
@@ -31,7 +32,16 @@ func (s *state) refill(n int, e *epoch) error {
 	if n = wholeBlocks(n); !e.resist {
 		n = bufferLen
 	}
-	r := s.drbg.begin()
+	g := s.generation
+	s.generation = nil
+	ended := false
+	var r request
+	defer func() {
+		if !ended {
+			s.abandon(&r)
+		}
+	}()
+	r = s.drbg.begin()
 	look := func(n int) {
 		if s.lim != nil {
 			s.lookBehind(n)
@@ -40,6 +50,7 @@ func (s *state) refill(n int, e *epoch) error {
 	s.buffer.fill(&r, n, look)
 	s.drbg.end(&r)
 	look(keyLen)
+	s.generation, ended = g, true
 	return nil
 }
 

@@ -63,7 +63,8 @@ var stepScenes = []struct {
 	}},
 	{"small, new buffer", []stepScene{
 		{"refill", 16, stepDefault, "empty empty", ""},
-		{"mixed refill", 16, stepDefault, "read read pause empty", ""},
+		{"mixed refill", 16, stepDefault, "empty most pause read read", ""},
+		{"worn", 16, stepDefault, "read read pause wear", ""},
 		{"Generator, refill", 16, stepFed, "empty empty", ""},
 	}},
 	{"first use, New", []stepScene{
@@ -119,6 +120,18 @@ var stepCalls = map[string]func(*stepSource){
 	"empty": func(s *stepSource) {
 		for n := 16; n > 0; n = min(bufferLen-s.pool.shard(0).buffer.pos, stepSmall) {
 			s.mustRead(stepLater[:n])
+		}
+	},
+	// most leaves two blocks. After a pause they are mixed, and used up before they are worn.
+	"most": func(s *stepSource) {
+		for s.mustRead(stepLater[:16]); s.pool.shard(0).buffer.has(3 * blockLen); {
+			s.mustRead(stepLater[:16])
+		}
+	},
+	// wear mixes as much with one salt as is worth while.
+	"wear": func(s *stepSource) {
+		for s.mustRead(stepLater[:16]); !s.pool.shard(0).buffer.worn(); {
+			s.mustRead(stepLater[:16])
 		}
 	},
 }
