@@ -47,6 +47,9 @@ type Config struct {
 	// reseeds. Reads of up to 1,024 bytes share one Generate of 6,144 bytes; a longer Read
 	// has one for each 64 KiB or part of it. 0 is 10,000, as in Mbed TLS. More than 2^48
 	// (SP 800-90A, table 3) is an error.
+	//
+	// A pause in or before a longer Read may take a Generate more, so that the next reseed
+	// comes earlier. In a Deterministic generator it does not.
 	ReseedInterval uint64
 }
 

@@ -55,8 +55,11 @@ func resolveSeed(path string, follow bool) (folder, name string, err error) {
 			if links > 0 && errors.Is(err, fs.ErrNotExist) {
 				return "", "", mend(err, "the symbolic link leads nowhere: point it to a seed file")
 			}
-			if follow {
+			switch {
+			case follow:
 				err = missing(err)
+			case errors.Is(err, fs.ErrNotExist):
+				err = mend(err, "make the folder first, for the user who draws")
 			}
 			return "", "", err
 		}

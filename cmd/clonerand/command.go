@@ -172,7 +172,7 @@ func (c *command) help(w io.Writer, path string, flags *flag.FlagSet) error {
 	for _, sub := range c.sub {
 		fmt.Fprintf(table, "%s\t%s\n", sub.name, sub.short)
 	}
-	err := table.Flush()
+	table.Flush()
 	long := c.long
 	if long == "" {
 		long = strings.ToUpper(c.short[:1]) + c.short[1:] + ".\n"
@@ -188,7 +188,8 @@ func (c *command) help(w io.Writer, path string, flags *flag.FlagSet) error {
 		value, text := flag.UnquoteUsage(f)
 		fmt.Fprintf(table, "%s\t%s\n", strings.TrimSpace("-"+f.Name+" "+value), strings.ReplaceAll(text, "\n", "\n\t"))
 	})
-	return errors.Join(err, table.Flush())
+	table.Flush()
+	return nil
 }
 
 // checkedWriter keeps the first error of a writer, so that no command has to look at each line it prints.

@@ -170,7 +170,7 @@ func TestAFullOutputIsAnError(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // read alone would never end
 		cmd := exec.CommandContext(ctx, program(t), strings.Fields(args)...)
 		cmd.Stdout, cmd.Stderr = full, &stderr
-		if cmd.Run(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "no space left") {
+		if cmd.Run(); cmd.ProcessState.ExitCode() != 1 || strings.Count(stderr.String(), "no space left") != 1 {
 			t.Errorf("clonerand %s: %v, %s", args, cmd.ProcessState, &stderr)
 		}
 		cancel()

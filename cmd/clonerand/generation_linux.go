@@ -200,6 +200,20 @@ func check(f *os.File) error {
 	if err := signalfile.Check(int(f.Fd()), false); err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	return checkBehind(f)
+}
+
+// checkBehind refuses a file that holds more than a generation: the name may be mistyped, and bump would overwrite what
+// somebody needs. Zeros are left alone, in case that somebody made the file a whole page.
+func checkBehind(f *os.File) error {
+	var page [4096]byte
+	n, err := f.ReadAt(page[:], generationSize)
+	if err != nil && err != io.EOF {
+		return withMend(fmt.Errorf("%s: %w", f.Name(), err))
+	}
+	if len(bytes.Trim(page[:n], "\x00")) > 0 {
+		return fmt.Errorf("%s: is no generation file, since it holds more than %d bytes; name another file", f.Name(), generationSize)
+	}
 	return nil
 }
 

@@ -144,6 +144,32 @@ func TestAFileThatProcessesWouldNotUseIsRefused(t *testing.T) {
 	}
 }
 
+// A mistyped name may be that of a file that somebody needs. What is longer than a generation file must hold zeros there.
+func TestBumpOverwritesNoOtherFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwd")
+	for _, content := range [][]byte{
+		bytes.Repeat([]byte("root:x:0:0:root:/root:/bin/bash\n"), 3),
+		append(make([]byte, 4095), 'x'),
+	} {
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"bump", path}, {"init", path}, {"status", path}} {
+			if _, got := signalRun(t, 1, args...); !strings.Contains(got, "is no generation file") {
+				t.Errorf("signal %s: %s", args[0], got)
+			}
+		}
+		if after, _ := readFile(t, path); !bytes.Equal(after, content) {
+			t.Errorf("it holds %q now", after)
+		}
+	}
+	if err := os.WriteFile(path, make([]byte, 4096), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	signalRun(t, 0, "init", path)
+	signalRun(t, 0, "bump", path)
+}
+
 // What no process will map is refused before it is made.
 func TestAPathThatProcessesWouldNotUseIsRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
