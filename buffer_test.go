@@ -202,8 +202,16 @@ func TestARefillLooksAfterEachStep(t *testing.T) {
 	exhaust(t, r)
 	readings := w.readings
 	readN(t, r, 16)
-	if got, want := w.readings-readings, 1+bufferLen/streamStep; got < want {
-		t.Errorf("%d readings in a Read that makes %d bytes, want %d or more", got, bufferLen, want)
+	// As it begins, after each step, and after the key.
+	if got, want := w.readings-readings, 1+(bufferLen+streamStep-1)/streamStep+1; got != want {
+		t.Errorf("%d readings in a Read that makes %d bytes, want %d", got, bufferLen, want)
+	}
+	// Under prediction resistance only what the Read needs is made.
+	r.resist(true)
+	readings = w.readings
+	readN(t, r, 16)
+	if got := w.readings - readings; got != 4 { // one is of the seeding
+		t.Errorf("%d readings under prediction resistance, want 4", got)
 	}
 }
 

@@ -470,6 +470,17 @@ func TestPredictionResistanceKeepsNothing(t *testing.T) {
 			t.Errorf("after a Read of %d bytes something is kept", size)
 		}
 	}
+	// A machine on which large Reads are made as small ones are.
+	w := newWorld(0)
+	w.step = 10 * us
+	r := newPool(w.host(), 1)
+	r.resist(true)
+	for range 2 { // the first finds out
+		readN(t, r, 5000)
+	}
+	if *r.shard(0).buffer.kept != (kept{}) {
+		t.Error("after a large Read in small parts something is kept")
+	}
 }
 
 func TestPredictionResistanceFailsWithTheSource(t *testing.T) {

@@ -389,24 +389,30 @@ func TestBurstTakesNoMoreThanItsShareOfThePause(t *testing.T) {
 	const turn = 25
 	for _, size := range []int{16, 1024, 2000, 100_000} {
 		for _, pause := range []uint64{gTicks + us, 64 * us, 300 * us, ms, 20 * ms, 3600 * 1000 * ms} {
-			w := newWorld(0)
-			w.step, w.cpu = turn, nil
-			r := rested(t, w, pause)
-			readings := w.readings
-			readN(t, r, size)
-			// Looks beside the burst: one at the begin and one behind the system's bytes. A small
-			// Read has one more for each step of 64 bytes; a large one has one for each step of
-			// 4 KiB, and two for the seeding.
-			others := 2 + max(1, size/mixStep)
-			if size > maxSmall {
-				others = 4 + (size+streamStep-1)/streamStep
-			}
-			turns := uint64(w.readings - readings - others)
-			if most := min(pause/burstShare, burstTimes*gTicks)/turn + 3; turns > most {
-				t.Errorf("Read of %d after %d us: %d turns in the burst, more than %d", size, pause/us, turns, most)
-			}
-			if turns == 0 {
-				t.Errorf("Read of %d after %d us: no burst", size, pause/us)
+			for _, earlier := range []uint64{0, 20 * ms} { // whose burst is over
+				w := newWorld(0)
+				w.step, w.cpu = turn, nil
+				r := rested(t, w, earlier)
+				if earlier > 0 {
+					readN(t, r, size)
+				}
+				w.counter += pause
+				readings := w.readings
+				readN(t, r, size)
+				// Looks beside the burst: one at the begin and one behind the system's bytes. A small
+				// Read has one more for each step of 64 bytes; a large one has one for each step of
+				// 4 KiB, and two for the seeding.
+				others := 2 + max(1, size/mixStep)
+				if size > maxSmall {
+					others = 4 + (size+streamStep-1)/streamStep
+				}
+				turns := uint64(w.readings - readings - others)
+				if most := min(pause/burstShare, burstTimes*gTicks)/turn + 3; turns > most {
+					t.Errorf("Read of %d after %d us, and %d us before that: %d turns in the burst, more than %d", size, pause/us, earlier/us, turns, most)
+				}
+				if turns == 0 {
+					t.Errorf("Read of %d after %d us: no burst", size, pause/us)
+				}
 			}
 		}
 	}

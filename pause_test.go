@@ -207,6 +207,23 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 	}
 }
 
+func TestTheAllowanceIsMeasuredAfterTwoTriesInARow(t *testing.T) {
+	for failing, want := range []bool{false, false, true} {
+		w := newWorld(0)
+		r := rested(t, w, ms)
+		from := w.readings
+		w.reading = func() { // each mix ends with one
+			if w.readings-from <= failing {
+				w.counter += gTicks + us
+			}
+		}
+		readN(t, r, 16)
+		if got := r.conf().host.pause.limits.Load().widened.Load(); got != want {
+			t.Errorf("after %d tries that failed: measured: %v", failing, got)
+		}
+	}
+}
+
 // TestCounterSwitchedOff starts itself with the environment variable.
 func TestCounterSwitchedOff(t *testing.T) {
 	if isAgain() {
@@ -381,16 +398,20 @@ func TestACoarseCounterDoesNotMakeReadsFail(t *testing.T) {
 
 // Steps of 4 KiB take longer than any step of a counter that is used.
 func TestACoarseCounterThatStandsStillIsAPause(t *testing.T) {
-	w := newWorld(0)
-	h := w.host()
-	h.pause.limits.Load().zero = 0
-	r := newPool(h, 1)
-	readN(t, r, 5000)
-	w.step = 0
-	draws := w.drawn["cpu"]
-	readN(t, r, 5000)
-	if w.drawn["cpu"] == draws {
-		t.Error("a large Read on a counter that stands still drew nothing fresh")
+	for _, size := range []int{5000, 16} {
+		w := newWorld(0)
+		h := w.host()
+		h.pause.limits.Load().zero = 0
+		r := newPool(h, 1)
+		readN(t, r, 5000)
+		readN(t, r, 16)
+		exhaust(t, r)
+		w.step = 0
+		draws := w.drawn["cpu"]
+		readN(t, r, size)
+		if w.drawn["cpu"] == draws {
+			t.Errorf("Read of %d: on a counter that stands still nothing fresh was drawn", size)
+		}
 	}
 }
 

@@ -74,9 +74,22 @@ func secretsHelper() {
 		f, err := New(&Config{Entropy: io.MultiReader(cryptoReader), Deterministic: true})
 		orPanic(err)
 		mask("key at the fault of a Read", f.state().drbg.key[:])
+		// So is the key of a refill, in which a signal faults when the counter was set back.
+		w := newWorld(0)
+		h := w.host()
+		r, err := newGenerator(&Config{Entropy: io.MultiReader(cryptoReader)}, h)
+		orPanic(err)
+		mask("key at the fault of a refill", r.state().drbg.key[:])
+		from := w.readings
+		w.before = func(int) {
+			if w.readings > from { // the first is of the Read's begin
+				w.counter -= us
+				h.clones.identity = func() int { panic("a signal") }
+			}
+		}
 		none, err := unix.Mmap(-1, 0, 1<<16, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		orPanic(err)
-		for _, faults := range []func(){func() { d.generate(none, nil) }, func() { f.Read(none) }} {
+		for _, faults := range []func(){func() { d.generate(none, nil) }, func() { f.Read(none) }, func() { r.Read(make([]byte, 16)) }} {
 			func() {
 				defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 				defer func() {

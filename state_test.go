@@ -233,7 +233,12 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 		r := rested(t, w, 0)
 		w.pauseForEver(r, 50*us)
 		looks, before := w.looks, w.drawn["system"]-w.seeded
+		draws := w.drawn["cpu"]
 		readN(t, r, size)
+		// Two draws a try, and two in the last resort for each block.
+		if got, want := w.drawn["cpu"]-draws, 2*maxTries+2*size/blockLen; size <= maxSmall && got != want {
+			t.Errorf("Read of %d: %d draws, want %d", size, got, want)
+		}
 		if over := w.drawn["system"] - w.seeded - before; over < size/blockLen {
 			t.Errorf("Read of %d: no bytes of the system went over it", size)
 		}
@@ -244,7 +249,8 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 		// The state is not trusted: the next Read starts anew. In a large one what lies
 		// between its parts does.
 		w.jitter = nil
-		seeded, draws := w.seeded, w.drawn["cpu"]
+		seeded := w.seeded
+		draws = w.drawn["cpu"]
 		readN(t, r, 16)
 		if size <= maxSmall && w.seeded == seeded {
 			t.Errorf("Read of %d: the next one did not seed the state", size)
