@@ -4,9 +4,9 @@ import (
 	cryptorand "crypto/rand"
 	"io"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -67,10 +67,29 @@ func inspectStd() Protection {
 			}
 		}
 	}
-	return p.judgeStd(stdHook.Load() != nil, cryptorand.Reader, runtime.Version(), godebug)
+	return p.judgeStd(stdHook.Load() != nil, asksHook, cryptorand.Reader, godebug)
 }
 
-func (p Protection) judgeStd(hooked bool, reader io.Reader, version, godebug string) Protection {
+// asksHook reports whether crypto/rand draws from the hook, by drawing a byte. It does not in programs with BoringCrypto,
+// nor with OpenSSL in its place, as in releases of Go by others.
+func asksHook() bool {
+	askingHook.Lock()
+	defer askingHook.Unlock()
+	var asked atomic.Bool
+	f := func(b []byte) {
+		asked.Store(true)
+		readForStd(b)
+	}
+	defer stdHook.Store(stdHook.Swap(&f))
+	var b [1]byte
+	cryptorand.Read(b[:])
+	return asked.Load()
+}
+
+// askingHook is held while the hook is another function.
+var askingHook sync.Mutex
+
+func (p Protection) judgeStd(hooked bool, asked func() bool, reader io.Reader, godebug string) Protection {
 	ours := reader == io.Reader(defaultReader)
 	switch {
 	case !hooked && ours:
@@ -79,12 +98,12 @@ func (p Protection) judgeStd(hooked bool, reader io.Reader, version, godebug str
 	case !hooked:
 		p.Detail = "it draws from the operating system, or in FIPS mode from a generator of its own"
 		p.Mend = "clonerand go build patches the standard library of a program, so that it draws from here"
-	case strings.Contains(version, "boringcrypto"):
-		p.Detail = "partly: it is patched, but what goes through BoringCrypto draws from BoringCrypto's generator"
-		p.Mend = "build without GOEXPERIMENT=boringcrypto"
 	case !ours && !isSystem(reader):
 		p.Detail = "partly: it is patched, but crypto/rand.Reader was replaced"
 		p.Mend = "leave crypto/rand.Reader as it is"
+	case !ours && !asked():
+		p.Detail = "partly: it is patched, but crypto/rand draws from BoringCrypto, OpenSSL or another library"
+		p.Mend = "build without GOEXPERIMENT=boringcrypto, with the Go of go.dev"
 	case godebugSays(godebug, "cryptocustomrand=1"):
 		p.Detail = "partly: it is patched, but functions honour any reader that they are given"
 		p.Mend = "leave out the GODEBUG setting cryptocustomrand=1"
