@@ -259,6 +259,12 @@ func TestGOFLAGSAreFollowed(t *testing.T) {
 	s.env = plain
 	s.refused("-linkshared: the hook does not reach", "run", "-linkshared", ".")
 	s.refused("has a standard library of its own", "build", "-compiler", "gccgo", ".")
+	for _, args := range [][]string{{"-compiler=gccgo", "."}, {".", "--compiler", "gccgo"}, {"-run", "x", ".", "-linkshared"}} {
+		s.refused("clonerand: -", append([]string{"test"}, args...)...)
+	}
+	if out, errs, status := s.run("test", ".", "-args", "-compiler=gccgo"); status != 0 {
+		t.Errorf("a flag of the test: %s%s", out, errs)
+	}
 	s.refused("the flag -frobnicate is not known to clonerand", "build", "-frobnicate", "x", ".")
 	s.refused("flag needs an argument: -o", "build", "-o")
 }
@@ -280,7 +286,9 @@ func TestOverlayOfTheUser(t *testing.T) {
 	}
 	tree, _, _ := s.run("env", "GOROOT")
 	tree = strings.TrimSpace(tree)
-	s.refused("which is what the patch changes", "build", "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	for _, command := range []string{"build", "test"} {
+		s.refused("which is what the patch changes", command, "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	}
 	top := filepath.VolumeName(tree) + string(filepath.Separator)
 	relative := strings.TrimPrefix(filepath.Join(tree, "src/crypto/internal/sysrand/clonerand.go"), top)
 	s.refused("which is what the patch changes", "build", "-C", top, "-overlay", lay(relative, ""), ".")
@@ -310,7 +318,8 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 		t.Errorf("vet: %s", errs)
 	}
 	s.write("cmd/one/rand.go", "package main\n\nimport _ \"github.com/clonerand/rand\"\n")
-	if _, errs, status := s.run("build", "./cmd/one"); status != 0 {
+	s.write("cmd/one/tests/main_test.go", "package main\n") // no program, though its package is main
+	if _, errs, status := s.run("build", "./cmd/one/..."); status != 0 {
 		t.Errorf("with the import: %s", errs)
 	}
 
@@ -325,6 +334,42 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 
 	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n")
 	s.refused("does not find: go get github.com/clonerand/rand\n", "build", "./cmd/one")
+}
+
+// There are standard libraries that draw from another library, and never ask what is patched.
+func TestAProgramThatDrawsElsewhereIsRefused(t *testing.T) {
+	s := newScene(t)
+	plain := slices.Clone(s.env)
+	s.env = append(plain, "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=1", "GOEXPERIMENT=boringcrypto")
+	s.refused("draws from BoringCrypto's own generator", "build", ".")
+	s.env = append(plain, "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=1")
+	s.refused("draws from BoringCrypto's own generator", "build", "-tags=goexperiment.boringcrypto", ".")
+
+	s.env = plain // as in Microsoft's and Red Hat's Go
+	tree, _, _ := s.run("env", "GOROOT")
+	src := filepath.Join(strings.TrimSpace(tree), "src", "crypto")
+	dir := t.TempDir()
+	for name, refused := range map[string]bool{"openssl_linux.go": true, "nobackend.go": false} {
+		overlay := struct{ Replace map[string]string }{make(map[string]string)}
+		for file, text := range map[string]string{filepath.Join(src, "internal", "backend", name): "package backend\n",
+			filepath.Join(src, "rand", "backend.go"): "package rand\n\nimport _ \"crypto/internal/backend\"\n"} {
+			by := filepath.Join(dir, filepath.Base(file))
+			overlay.Replace[file] = by
+			if err := os.WriteFile(by, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := json.Marshal(overlay)
+		list := filepath.Join(dir, "overlay.json")
+		if err := errors.Join(err, os.WriteFile(list, text, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if refused {
+			s.refused("draws from the generator of another library, such as OpenSSL", "build", "-overlay", list, ".")
+		} else if _, errs, status := s.run("build", "-n", "-overlay", list, "."); status != 0 {
+			t.Errorf("%s: status %d\n%s", name, status, errs)
+		}
+	}
 }
 
 // The files of the tree are links, and these commands write to files that are there.
@@ -443,6 +488,19 @@ func TestInstallOfAVersion(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bin, "without"+executableSuffix)); err == nil {
 		t.Error("it was installed")
 	}
+
+	// The toolchain line of a module counts where it is the main module.
+	publish("example.com/line", "v1.0.0", map[string]string{"go.mod": strings.Replace(tools["go.mod"], "example.com/tools\n", "example.com/line\n\ntoolchain go1.99.0\n", 1),
+		"main.go": tools["with/main.go"]})
+	plain := slices.Clone(s.env)
+	s.env = append(plain, "GOTOOLCHAIN=auto")
+	if got := s.patched("run", "-modcacherw", "example.com/line@v1.0.0"); !strings.HasPrefix(got, "go1.") {
+		t.Error(got)
+	}
+	if info, err := os.Stat(filepath.Join(cache, "example.com", "line@v1.0.0")); err != nil || info.Mode()&0o200 == 0 {
+		t.Errorf("-modcacherw was not minded: %v, %v", info, err)
+	}
+	s.env = plain
 
 	// What GOFLAGS say of the build decides here, too.
 	if _, errs, status := s.run("install", "example.com/tools/tagged@latest"); status != 0 {

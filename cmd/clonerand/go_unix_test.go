@@ -43,6 +43,17 @@ func TestGoRefusesAPlantedTree(t *testing.T) {
 	s.refused("what is in it would be run, so it is not used", "version")
 }
 
+// A go command that runs this one would be run by it, and so on without end.
+func TestAGoThatRunsClonerandIsRefused(t *testing.T) {
+	s := newScene(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\nexec \""+s.path+"\" go \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	s.refused(filepath.Join(dir, "go")+" runs clonerand", "version")
+}
+
 // Where there is no home, the tree is beside the build cache.
 func TestGoWithoutAHome(t *testing.T) {
 	s := newScene(t)
