@@ -550,6 +550,15 @@ func TestStdCheckTellsProgramsApart(t *testing.T) {
 			t.Fatalf("%s: %s", name, errs)
 		}
 	}
+	// As in a program with BoringCrypto, to compile which takes minutes.
+	both, err := os.ReadFile(filepath.Join(s.dir, "both"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("boring", string(both)+"\x00crypto/internal/boring.(*randReader).Read\x00")
+	if out, _, status := s.exec(s.path, "std", "check", "boring"); status != 1 || !strings.Contains(out, "but crypto/rand and most keys draw from BoringCrypto") {
+		t.Errorf("with BoringCrypto: status %d, %s", status, out)
+	}
 	want := "both: patched, and the package is in it\n" +
 		"plain: not patched, though the package is in it: build it with clonerand go build\n" +
 		"neither: not patched, and the package is not in it\n" +
