@@ -4,7 +4,6 @@ import (
 	cryptorand "crypto/rand"
 	"io"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -47,14 +46,15 @@ func (f systemFunc) Read(b []byte) (n int, err error) {
 // packages that were initialized before may draw at the same time.
 func init() {
 	if stdSystem != nil {
-		f := readForStd
-		stdHook.Store(&f)
+		stdHook.Store(&ourHook)
 	}
 }
 
 // readForStd is the hook. It asks the default generator, whatever Reader is now, and
 // keeps no reference to b.
 func readForStd(b []byte) { defaultReader.read(b, true) }
+
+var ourHook = readForStd
 
 // inspectStd reports whether what the standard library draws comes from here.
 func inspectStd() Protection {
@@ -67,10 +67,34 @@ func inspectStd() Protection {
 			}
 		}
 	}
-	return p.judgeStd(stdHook.Load() != nil, cryptorand.Reader, runtime.Version(), godebug)
+	return p.judgeStd(stdHook.Load() != nil, asksHook, cryptorand.Reader, godebug)
 }
 
-func (p Protection) judgeStd(hooked bool, reader io.Reader, version, godebug string) Protection {
+// asksHook reports whether crypto/rand draws from the hook, by drawing a byte. It does not in programs with BoringCrypto,
+// nor with OpenSSL in its place, as in releases of Go by others. It has no lock that a fork could leave held.
+func asksHook() bool {
+	defer stdHook.CompareAndSwap(&countingHook, &ourHook)
+	for {
+		stdHook.CompareAndSwap(&ourHook, &countingHook)
+		before := hookAsked.Load()
+		var b [1]byte
+		cryptorand.Read(b[:])
+		if hookAsked.Load() != before {
+			return true
+		}
+		if stdHook.Load() != &ourHook { // or else another call has taken the counting one out
+			return false
+		}
+	}
+}
+
+// countingHook takes the place of ourHook while asksHook looks.
+var (
+	countingHook = func(b []byte) { hookAsked.Add(1); readForStd(b) }
+	hookAsked    atomic.Uint64
+)
+
+func (p Protection) judgeStd(hooked bool, asked func() bool, reader io.Reader, godebug string) Protection {
 	ours := reader == io.Reader(defaultReader)
 	switch {
 	case !hooked && ours:
@@ -79,12 +103,12 @@ func (p Protection) judgeStd(hooked bool, reader io.Reader, version, godebug str
 	case !hooked:
 		p.Detail = "it draws from the operating system, or in FIPS mode from a generator of its own"
 		p.Mend = "clonerand go build patches the standard library of a program, so that it draws from here"
-	case strings.Contains(version, "boringcrypto"):
-		p.Detail = "partly: it is patched, but what goes through BoringCrypto draws from BoringCrypto's generator"
-		p.Mend = "build without GOEXPERIMENT=boringcrypto"
 	case !ours && !isSystem(reader):
 		p.Detail = "partly: it is patched, but crypto/rand.Reader was replaced"
 		p.Mend = "leave crypto/rand.Reader as it is"
+	case !ours && !asked():
+		p.Detail = "partly: it is patched, but crypto/rand draws from BoringCrypto, OpenSSL or another library"
+		p.Mend = "build without GOEXPERIMENT=boringcrypto, with the Go of go.dev"
 	case godebugSays(godebug, "cryptocustomrand=1"):
 		p.Detail = "partly: it is patched, but functions honour any reader that they are given"
 		p.Mend = "leave out the GODEBUG setting cryptocustomrand=1"

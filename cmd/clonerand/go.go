@@ -41,7 +41,7 @@ clonerand goroot DIR         makes a patched GOROOT for other tools
 }
 
 // runPatchedGo returns only where the go command could not be run in the place of this process.
-func runPatchedGo(args []string, _, _ io.Writer) error {
+func runPatchedGo(args []string, _, stderr io.Writer) error {
 	tool, err := findGo()
 	if err != nil {
 		return err
@@ -64,12 +64,15 @@ func runPatchedGo(args []string, _, _ io.Writer) error {
 		return err
 	}
 	tool.use(tree)
-	if err := b.check(env, tree); err != nil {
+	if err := b.check(env, tree, stderr); err != nil {
 		return err
 	}
 	b.close() // what follows may not return
 	return runInstead(tool.path, append([]string{"go"}, b.args...), tool.env)
 }
+
+// asking is a name in the environment of each go command that is run to be asked something.
+const asking = "CLONERAND_ASKS_GO"
 
 // A goTool is a go command and the environment that it runs in.
 type goTool struct {
@@ -81,6 +84,9 @@ func findGo() (*goTool, error) {
 	path, err := exec.LookPath("go")
 	if err != nil {
 		return nil, fmt.Errorf("no go command: %w", err)
+	}
+	if os.Getenv(asking) != "" { // or else this would have no end
+		return nil, fmt.Errorf("%s runs clonerand, which needs the go command itself: put the folder of that before it in the PATH", path)
 	}
 	return &goTool{path, os.Environ()}, nil
 }
@@ -102,7 +108,7 @@ func (g *goTool) run(dir string, env []string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(g.path, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
-	cmd.Env = append(slices.Clone(g.env), env...)
+	cmd.Env = slices.Concat(g.env, []string{asking + "=1"}, env)
 	if err := cmd.Run(); err != nil {
 		why := strings.TrimSpace(stderr.String())
 		if why == "" {

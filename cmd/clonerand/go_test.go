@@ -259,6 +259,12 @@ func TestGOFLAGSAreFollowed(t *testing.T) {
 	s.env = plain
 	s.refused("-linkshared: the hook does not reach", "run", "-linkshared", ".")
 	s.refused("has a standard library of its own", "build", "-compiler", "gccgo", ".")
+	for _, args := range [][]string{{"-compiler=gccgo", "."}, {".", "--compiler", "gccgo"}, {"-run", "x", ".", "-linkshared"}} {
+		s.refused("clonerand: -", append([]string{"test"}, args...)...)
+	}
+	if out, errs, status := s.run("test", ".", "-args", "-compiler=gccgo"); status != 0 {
+		t.Errorf("a flag of the test: %s%s", out, errs)
+	}
 	s.refused("the flag -frobnicate is not known to clonerand", "build", "-frobnicate", "x", ".")
 	s.refused("flag needs an argument: -o", "build", "-o")
 }
@@ -280,7 +286,9 @@ func TestOverlayOfTheUser(t *testing.T) {
 	}
 	tree, _, _ := s.run("env", "GOROOT")
 	tree = strings.TrimSpace(tree)
-	s.refused("which is what the patch changes", "build", "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	for _, command := range []string{"build", "test"} {
+		s.refused("which is what the patch changes", command, "-overlay", lay(filepath.Join(tree, "src/crypto/internal/sysrand/rand.go"), ""), ".")
+	}
 	top := filepath.VolumeName(tree) + string(filepath.Separator)
 	relative := strings.TrimPrefix(filepath.Join(tree, "src/crypto/internal/sysrand/clonerand.go"), top)
 	s.refused("which is what the patch changes", "build", "-C", top, "-overlay", lay(relative, ""), ".")
@@ -310,7 +318,8 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 		t.Errorf("vet: %s", errs)
 	}
 	s.write("cmd/one/rand.go", "package main\n\nimport _ \"github.com/clonerand/rand\"\n")
-	if _, errs, status := s.run("build", "./cmd/one"); status != 0 {
+	s.write("cmd/one/tests/main_test.go", "package main\n") // no program, though its package is main
+	if _, errs, status := s.run("build", "./cmd/one/..."); status != 0 {
 		t.Errorf("with the import: %s", errs)
 	}
 
@@ -325,6 +334,45 @@ func TestAProgramWithoutThePackageIsRefused(t *testing.T) {
 
 	s.write("go.mod", "module example.com/prog\n\ngo 1.26.0\n")
 	s.refused("does not find: go get github.com/clonerand/rand\n", "build", "./cmd/one")
+}
+
+// There are standard libraries that draw from another library, and never ask what is patched.
+func TestAProgramThatDrawsElsewhereIsNotBuiltInSilence(t *testing.T) {
+	s := newScene(t)
+	plain := slices.Clone(s.env)
+	warned := func(want string, args ...string) {
+		t.Helper()
+		if _, errs, status := s.run(args...); status != 0 || strings.Contains(errs, "is patched in part") != (want != "") || !strings.Contains(errs, want) {
+			t.Errorf("%q: status %d, want %q of\n%s", args, status, want, errs)
+		}
+	}
+	s.env = append(plain, "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=1", "GOEXPERIMENT=boringcrypto")
+	warned("draws from BoringCrypto's own generator", "build", "-n", ".")
+	s.env = append(plain, "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=1")
+	warned("draws from BoringCrypto's own generator", "build", "-n", "-tags=goexperiment.boringcrypto", ".")
+	warned("", "build", "-n", ".")
+
+	s.env = plain // as in Microsoft's and Red Hat's Go
+	tree, _, _ := s.run("env", "GOROOT")
+	src := filepath.Join(strings.TrimSpace(tree), "src", "crypto")
+	dir := t.TempDir()
+	for name, want := range map[string]string{"openssl_linux.go": "draws from the generator of another library, such as OpenSSL", "nobackend.go": ""} {
+		overlay := struct{ Replace map[string]string }{make(map[string]string)}
+		for file, text := range map[string]string{filepath.Join(src, "internal", "backend", name): "package backend\n",
+			filepath.Join(src, "rand", "backend.go"): "package rand\n\nimport _ \"crypto/internal/backend\"\n"} {
+			by := filepath.Join(dir, filepath.Base(file))
+			overlay.Replace[file] = by
+			if err := os.WriteFile(by, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := json.Marshal(overlay)
+		list := filepath.Join(dir, "overlay.json")
+		if err := errors.Join(err, os.WriteFile(list, text, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		warned(want, "build", "-n", "-overlay", list, ".")
+	}
 }
 
 // The files of the tree are links, and these commands write to files that are there.
@@ -444,6 +492,19 @@ func TestInstallOfAVersion(t *testing.T) {
 		t.Error("it was installed")
 	}
 
+	// The toolchain line of a module counts where it is the main module.
+	publish("example.com/line", "v1.0.0", map[string]string{"go.mod": strings.Replace(tools["go.mod"], "example.com/tools\n", "example.com/line\n\ntoolchain go1.99.0\n", 1),
+		"main.go": tools["with/main.go"]})
+	plain := slices.Clone(s.env)
+	s.env = append(plain, "GOTOOLCHAIN=auto")
+	if got := s.patched("run", "-modcacherw", "example.com/line@v1.0.0"); !strings.HasPrefix(got, "go1.") {
+		t.Error(got)
+	}
+	if info, err := os.Stat(filepath.Join(cache, "example.com", "line@v1.0.0")); err != nil || info.Mode()&0o200 == 0 {
+		t.Errorf("-modcacherw was not minded: %v, %v", info, err)
+	}
+	s.env = plain
+
 	// What GOFLAGS say of the build decides here, too.
 	if _, errs, status := s.run("install", "example.com/tools/tagged@latest"); status != 0 {
 		t.Errorf("status %d\n%s", status, errs)
@@ -491,6 +552,15 @@ func TestStdCheckTellsProgramsApart(t *testing.T) {
 		if _, errs, status := build(); status != 0 {
 			t.Fatalf("%s: %s", name, errs)
 		}
+	}
+	// As in a program with BoringCrypto, to compile which takes minutes.
+	both, err := os.ReadFile(filepath.Join(s.dir, "both"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("boring", string(both)+"\x00crypto/internal/boring.(*randReader).Read\x00")
+	if out, _, status := s.exec(s.path, "std", "check", "boring"); status != 1 || !strings.Contains(out, "but crypto/rand and most keys draw from BoringCrypto") {
+		t.Errorf("with BoringCrypto: status %d, %s", status, out)
 	}
 	want := "both: patched, and the package is in it\n" +
 		"plain: not patched, though the package is in it: build it with clonerand go build\n" +

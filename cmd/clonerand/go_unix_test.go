@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A folder that others can write to could hold a go command of theirs.
@@ -41,6 +43,43 @@ func TestGoRefusesAPlantedTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.refused("what is in it would be run, so it is not used", "version")
+}
+
+// A go command that runs this one would be run by it, and so on without end.
+func TestAGoThatRunsClonerandIsRefused(t *testing.T) {
+	s := newScene(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\nexec \""+s.path+"\" go \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	s.refused(filepath.Join(dir, "go")+" runs clonerand", "version")
+}
+
+// It copies some 250 MB, so the signal comes in time.
+func TestGorootThatIsStoppedLeavesNothing(t *testing.T) {
+	s := newScene(t)
+	parent := t.TempDir()
+	cmd := exec.Command(s.path, "goroot", filepath.Join(parent, "go"))
+	cmd.Env = s.env
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if there, _ := os.ReadDir(parent); len(there) > 0 {
+			break
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "stopped by a signal") {
+		t.Errorf("%v: %s", cmd.ProcessState, &errs)
+	}
+	if left, err := os.ReadDir(parent); len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // Where there is no home, the tree is beside the build cache.

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/version"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,8 +54,8 @@ var goFlagTakesValue = map[string]bool{
 	"toolexec": true, "o": true, "exec": true, "debug-actiongraph": true, "debug-runtime-trace": true, "debug-trace": true,
 }
 
-// The flags that decide which packages a program consists of.
-var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modfile", "msan", "overlay", "race", "tags"}
+// The flags that decide which packages a program consists of, and how modules are downloaded to find that out.
+var goFlagsOfList = []string{"C", "asan", "installsuffix", "mod", "modcacherw", "modfile", "msan", "overlay", "race", "tags"}
 
 // plan takes the arguments apart.
 func (g *goTool) plan(args []string) (*goBuild, error) {
@@ -62,11 +64,7 @@ func (g *goTool) plan(args []string) (*goBuild, error) {
 		return nil, misused("clonerand go wants a command of go first, and then %s", args[0])
 	}
 	if !b.links() {
-		if len(args) > 1 && (args[1] == "-C" || args[1] == "--C") && len(args) > 2 {
-			b.flags = []goFlag{{"C", args[2], true}}
-		} else if len(args) > 1 && (strings.HasPrefix(args[1], "-C=") || strings.HasPrefix(args[1], "--C=")) {
-			b.flags = []goFlag{{"C", args[1][strings.Index(args[1], "=")+1:], true}}
-		}
+		b.flags = findGoFlags(args)
 		return b, nil
 	}
 	var err error
@@ -123,6 +121,32 @@ func splitGoFlags(args []string) (flags []goFlag, rest []string, err error) {
 	return flags, args, nil
 }
 
+// findGoFlags finds, among the arguments of a command that links no program but tests, the flags that are checked. go
+// test takes them behind the packages, too.
+func findGoFlags(args []string) (flags []goFlag) {
+	for i, a := range args[1:] {
+		if a == "-args" || a == "--args" { // what follows is for the test
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			continue
+		}
+		var f goFlag
+		f.name, f.value, f.isSet = strings.Cut(strings.TrimPrefix(a[1:], "-"), "=")
+		switch {
+		case f.name == "C" && i == 0:
+		case args[0] == "test" && slices.Contains([]string{"compiler", "linkshared", "overlay"}, f.name):
+		default:
+			continue
+		}
+		if goFlagTakesValue[f.name] && !f.isSet && len(args) > i+2 {
+			f.value, f.isSet = args[i+2], true
+		}
+		flags = append(flags, f)
+	}
+	return flags
+}
+
 func hasVersion(pattern string) bool {
 	return strings.Contains(pattern, "@") && !filepath.IsAbs(pattern) && !strings.HasPrefix(pattern, ".")
 }
@@ -170,13 +194,16 @@ func (b *goBuild) settings() (*goSettings, error) {
 	if b.module == "" {
 		return b.tool.settings("", nil, b.chdir()...)
 	}
-	there, err := b.tool.settings(b.module, apart)
+	there, err := b.tool.settings(filepath.Dir(b.modfile), apart)
 	if err != nil {
 		return nil, err
 	}
 	here, err := b.tool.settings("", nil, b.chdir()...)
 	if err != nil {
 		return nil, err
+	}
+	if version.Compare(here.GOVERSION, there.GOVERSION) > 0 { // the go command stays with the newer one
+		return here, nil
 	}
 	there.GOFLAGS = here.GOFLAGS
 	return there, nil
@@ -193,9 +220,15 @@ func (b *goBuild) download() error {
 	first, query, _ := strings.Cut(b.packages[0], "@")
 	var found struct{ Path, Version, Dir, Error string }
 	var why error
+	args := []string{"mod", "download", "-json"}
+	for _, f := range b.flags {
+		if f.name == "modcacherw" {
+			args = append(args, f.String())
+		}
+	}
 	prefix, _, wild := strings.Cut(first, "...")
 	for prefix = strings.TrimSuffix(prefix, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
-		out, err := b.tool.run(tmp, apart, "mod", "download", "-json", prefix+"@"+query)
+		out, err := b.tool.run(tmp, apart, append(args, prefix+"@"+query)...)
 		if json.Unmarshal(out, &found) == nil && found.Dir != "" && err == nil {
 			// The longest path of a module which has the package, as the go command chooses.
 			if files, _ := fs.Glob(os.DirFS(found.Dir), path.Join(".", strings.TrimPrefix(first, prefix), "*.go")); wild || len(files) > 0 {
@@ -214,6 +247,7 @@ func (b *goBuild) download() error {
 		return fmt.Errorf("%s@%s cannot be checked: %w", found.Path, found.Version, err)
 	}
 	b.module = found.Dir
+	text = toolchainLine.ReplaceAll(text, nil) // which counts in the main module alone
 	if err := os.WriteFile(b.modfile, text, 0o600); err != nil {
 		return err
 	}
@@ -233,6 +267,8 @@ func (b *goBuild) download() error {
 	return nil
 }
 
+var toolchainLine = regexp.MustCompile(`(?m)^\s*toolchain\s.*$`)
+
 func (b *goBuild) close() {
 	if b.modfile != "" {
 		os.RemoveAll(filepath.Dir(b.modfile))
@@ -243,12 +279,14 @@ func (b *goBuild) close() {
 type listedPackage struct {
 	Dir, ImportPath, Name string
 	DepOnly, Standard     bool
-	GoFiles, Deps         []string
+	GoFiles, CgoFiles     []string
+	Deps                  []string
 	Error                 *struct{ Err string }
 }
 
-// check refuses a build that would not draw from the package, before anything is built.
-func (b *goBuild) check(env *goSettings, tree string) error {
+// check refuses a build that would not draw from the package, before anything is built. It warns of one that draws from
+// elsewhere, too.
+func (b *goBuild) check(env *goSettings, tree string, warn io.Writer) error {
 	now, err := b.tool.settings("", nil, b.chdir()...)
 	var ran *exec.ExitError
 	if err != nil && !errors.As(err, &ran) && tree != env.GOROOT {
@@ -285,8 +323,11 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	if b.module != "" && !slices.ContainsFunc(packages, func(p listedPackage) bool { return p.Name == "main" && !p.DepOnly && isBelow(p.Dir, b.module) }) {
 		return fmt.Errorf("no program %s in %s", strings.Join(b.packages, ", "), b.module)
 	}
-	hooked, why := false, ""
+	hooked, why, elsewhere := false, "", "" // elsewhere: what else is drawn from
 	for _, p := range packages {
+		if of, ok := otherGenerators[p.ImportPath]; ok && !slices.Contains(p.GoFiles, of.file) {
+			elsewhere = fmt.Sprintf("what goes through %s draws from %s (to mend it, build with %s)", p.ImportPath, of.draws, of.mend)
+		}
 		switch p.ImportPath {
 		case "crypto/internal/sysrand":
 			if want := filepath.Join(tree, filepath.FromSlash(goroot.Folder)); p.Dir != want || !slices.Contains(p.GoFiles, goroot.Added) {
@@ -300,6 +341,7 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 	for _, p := range packages {
 		switch {
 		case p.Name != "main" || p.DepOnly || p.ImportPath == packagePath:
+		case len(p.GoFiles)+len(p.CgoFiles) == 0 && p.Error == nil: // tests alone
 		case !slices.Contains(p.Deps, packagePath) && p.Error != nil: // of imports that cannot be read none is known
 			return fmt.Errorf("%s cannot be checked: %s", p.ImportPath, p.Error.Err)
 		case !slices.Contains(p.Deps, packagePath):
@@ -308,6 +350,8 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 			return fmt.Errorf("%s imports %s, which the go command does not find: go get %[2]s", p.ImportPath, packagePath)
 		case !hooked:
 			return fmt.Errorf("%s has a version of %s that knows nothing of a patched standard library (%s): go get %[2]s@latest", p.ImportPath, packagePath, why)
+		case elsewhere != "":
+			fmt.Fprintf(warn, "clonerand: %s is patched in part: %s\n", p.ImportPath, elsewhere)
 		}
 	}
 	if len(without) > 0 {
@@ -315,6 +359,14 @@ func (b *goBuild) check(env *goSettings, tree string) error {
 			"go get %s, and put in a file of its package main: import _ %[2]q", strings.Join(without, ", "), packagePath)
 	}
 	return nil
+}
+
+// otherGenerators are packages of standard libraries from which keys and crypto/rand itself take bytes that never were in
+// crypto/internal/sysrand, unless the build has this file of them.
+var otherGenerators = map[string]struct{ file, draws, mend string }{
+	"crypto/internal/boring": {"notboring.go", "BoringCrypto's own generator", "another GOEXPERIMENT than boringcrypto"},
+	"crypto/internal/backend": {"nobackend.go", "the generator of another library, such as OpenSSL",
+		"GOEXPERIMENT=nosystemcrypto in Microsoft's Go, -tags=no_openssl in Red Hat's, or with the Go of go.dev"},
 }
 
 // rewrites reports whether the go command is to change source files.
@@ -394,7 +446,7 @@ func (b *goBuild) list(settings *goSettings) ([]listedPackage, error) {
 		args = append(args, "-mod=mod", "-modfile="+b.modfile)
 		env = apart
 	}
-	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,Deps,Error", "--")
+	args = append(args, "-e", "-deps", "-pgo=off", "-json=Dir,ImportPath,Name,DepOnly,Standard,GoFiles,CgoFiles,Deps,Error", "--")
 	out, err := b.tool.run(b.module, env, append(args, b.packages...)...)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os/signal"
 	"path/filepath"
 
 	"github.com/clonerand/rand/internal/goroot"
@@ -34,7 +37,11 @@ func makeGoroot(args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := goroot.Copy(env.GOROOT, dir); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
+	defer stop()
+	if err := goroot.Copy(ctx, env.GOROOT, dir); errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped by a signal: %s is not made", dir)
+	} else if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s: %s, patched\n\nexport GOROOT=%[1]q GOTOOLCHAIN=local PATH=%[3]q:\"$PATH\"\n", dir, env.GOVERSION, filepath.Join(dir, "bin"))

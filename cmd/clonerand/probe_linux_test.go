@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -43,6 +44,37 @@ func TestProbeRunGoesOnInTheBackgroundOfATerminal(t *testing.T) {
 		if out := readTerminal(t, master); err != nil || !strings.Contains(out, "written") {
 			t.Errorf("%s: %v, it says: %s", what, err, out)
 		}
+	}
+}
+
+// Under nohup a terminal that is gone does not end it; and what comes on standard input, however long, takes no memory.
+func TestProbeRunGoesOnUnderNohup(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "probe")
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" probe run -o "$1" </dev/zero`, program(t), name)
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	lines := bufio.NewScanner(output)
+	lines.Scan() // it records
+	cmd.Process.Signal(syscall.SIGHUP)
+	time.Sleep(time.Second)
+	if _, err := os.Stat(name); err == nil {
+		t.Error("it ended at SIGHUP")
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	for lines.Scan() {
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); !ok || usage.Maxrss > 200<<10 {
+		t.Errorf("it took %d KiB of memory", usage.Maxrss)
 	}
 }
 

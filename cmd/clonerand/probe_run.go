@@ -150,10 +150,10 @@ func (p *probing) record(ctx context.Context, wait time.Duration, stdout io.Writ
 		// Without a terminal there may be no line ever. In the background the terminal gives EIO until the shell brings
 		// the probe to the foreground.
 		for in := bufio.NewReader(os.Stdin); ; time.Sleep(probeTick) {
-			if _, err := in.ReadString('\n'); err == nil {
+			if _, err := in.ReadSlice('\n'); err == nil {
 				close(enter)
 				return
-			} else if !errors.Is(err, syscall.EIO) {
+			} else if !errors.Is(err, syscall.EIO) && err != bufio.ErrBufferFull {
 				return
 			}
 		}

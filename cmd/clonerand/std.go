@@ -13,12 +13,13 @@ import (
 var stdCommand = &command{
 	name:  "std",
 	short: "the patched standard library: who has it, and what it changes",
-	long: `check looks for the names of two functions in a table that stripped programs have, too. In compressed or obfuscated
+	long: `check looks for the names of functions in a table that stripped programs have, too. In compressed or obfuscated
 programs it finds nothing and says no. It says yes of a program that has a patched one embedded in it.
 `,
 	sub: []*command{
 		{name: "check", args: "PROGRAM...", short: "say whether programs are patched, and have the package in them", least: 1, most: -1,
-			long: `A PROGRAM is an executable file or a library. The status is 0 where both hold for all of them.
+			long: `A PROGRAM is an executable file or a library. The status is 0 where both hold for all of them, and BoringCrypto is in
+none.
 `,
 			start: func(*flag.FlagSet) action { return checkPrograms }},
 		{name: "diff", short: "show what the patch changes in the Go of the current folder",
@@ -33,9 +34,11 @@ func checkPrograms(args []string, stdout, _ io.Writer) error {
 		if err != nil {
 			return err
 		}
-		patched, ours := hasFunction(program, goroot.Marker), hasFunction(program, packageMarker)
-		all = all && patched && ours
+		patched, ours, boring := hasFunction(program, goroot.Marker), hasFunction(program, packageMarker), hasFunction(program, boringMarker)
+		all = all && patched && ours && !boring
 		switch {
+		case patched && ours && boring:
+			fmt.Fprintf(stdout, "%s: patched, and the package is in it, but crypto/rand and most keys draw from BoringCrypto: build it without GOEXPERIMENT=boringcrypto\n", name)
 		case patched && ours:
 			fmt.Fprintf(stdout, "%s: patched, and the package is in it\n", name)
 		case patched:
@@ -55,6 +58,9 @@ func checkPrograms(args []string, stdout, _ io.Writer) error {
 // packageMarker is a function that is in a program with the package, and in no other. The name is in
 // two parts, so that naming it here does not put it into this command.
 var packageMarker = [2]string{packagePath, "readForStd"}
+
+// boringMarker is a method that is in each program whose crypto/rand draws from BoringCrypto.
+var boringMarker = [2]string{"crypto/internal/boring", "(*randReader).Read"}
 
 // hasFunction looks for the name of a function in the runtime's table, where each ends with a zero byte.
 func hasFunction(program []byte, name [2]string) bool {

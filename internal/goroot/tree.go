@@ -2,6 +2,7 @@ package goroot
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,14 +11,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 // Copy makes a patched copy of a GOROOT in dir, which must be empty or not be there. No
-// file is shared with the original.
-func Copy(root, dir string) error {
+// file is shared with the original. If ctx ends before, nothing is left behind.
+func Copy(ctx context.Context, root, dir string) error {
 	files, err := Patch(root)
 	if err != nil {
 		return err
@@ -35,7 +37,7 @@ func Copy(root, dir string) error {
 		return err
 	}
 	os.Remove(dir) // no folder is renamed over another
-	return install(root, dir, 0o755, copyFile, files)
+	return install(ctx, root, dir, 0o755, copyFile, files)
 }
 
 // apart refuses a folder in the GOROOT itself: the tree would be a part of what is copied into it.
@@ -113,7 +115,7 @@ func Cached(root, version, cache string) (tree string, err error) {
 		}
 		defer os.RemoveAll(broken)
 	}
-	if err := install(root, tree, 0o755, linkFile, files); err != nil && !usable(tree, files) {
+	if err := install(context.Background(), root, tree, 0o755, linkFile, files); err != nil && !usable(tree, files) {
 		return "", err
 	}
 	return tree, nil
@@ -154,13 +156,13 @@ func prune(cache string, alone bool) error {
 }
 
 // install makes the tree beside dir, and then renames it.
-func install(root, dir string, mode fs.FileMode, put func(old, new string, info fs.FileInfo) error, files []File) error {
+func install(ctx context.Context, root, dir string, mode fs.FileMode, put func(old, new string, info fs.FileInfo) error, files []File) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+"-*"+unfinished)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := fill(root, tmp, put, files); err != nil {
+	if err := fill(ctx, root, tmp, put, files); err != nil {
 		return err
 	}
 	if err := os.Chmod(tmp, mode); err != nil {
@@ -173,7 +175,7 @@ func install(root, dir string, mode fs.FileMode, put func(old, new string, info 
 // it switched to would not be patched.
 const goEnv = "go.env"
 
-func fill(root, tree string, put func(old, new string, info fs.FileInfo) error, files []File) error {
+func fill(ctx context.Context, root, tree string, put func(old, new string, info fs.FileInfo) error, files []File) error {
 	own := make(map[string][]byte)
 	for _, f := range files {
 		own[f.Name] = f.New
@@ -193,6 +195,8 @@ func fill(root, tree string, put func(old, new string, info fs.FileInfo) error, 
 	err = walk(root, func(name string, info fs.FileInfo) error {
 		from, to := filepath.Join(root, name), filepath.Join(tree, name)
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case own[filepath.ToSlash(name)] != nil:
 			return nil
 		case info.IsDir():
@@ -252,6 +256,9 @@ func walk(root string, visit func(name string, info fs.FileInfo) error) error {
 	return below("", 0)
 }
 
+// form changes with what is a link in a tree.
+const form = 2
+
 // fingerprint changes with the files of a GOROOT: with the size and the time of each, and with what
 // is in the patched ones. To hash all that is in them would take longer than many a build.
 func fingerprint(root string, files []File) (sum [sha256.Size]byte, err error) {
@@ -260,7 +267,7 @@ func fingerprint(root string, files []File) (sum [sha256.Size]byte, err error) {
 	if err != nil {
 		return sum, err
 	}
-	fmt.Fprintf(h, "%q\n", real)
+	fmt.Fprintf(h, "%d %q\n", form, real)
 	for _, f := range files {
 		fmt.Fprintf(h, "%q %q %q\n", f.Name, f.Old, f.New)
 	}
@@ -277,8 +284,9 @@ func fingerprint(root string, files []File) (sum [sha256.Size]byte, err error) {
 // linkFile makes a hard link, or a copy where there can be none: on another file
 // system, of a file of another user (protected_hardlinks), and on systems without them.
 func linkFile(old, new string, info fs.FileInfo) error {
-	// A link of a symbolic link would be another link.
-	if l, err := os.Lstat(old); err == nil && l.Mode().IsRegular() && os.Link(old, new) == nil {
+	// The go command writes to these as they are. A link of a symbolic link would be another link.
+	written := slices.Contains([]string{"go.mod", "go.sum"}, filepath.Base(new))
+	if l, err := os.Lstat(old); err == nil && l.Mode().IsRegular() && !written && os.Link(old, new) == nil {
 		return nil
 	}
 	return copyFile(old, new, info)

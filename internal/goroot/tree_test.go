@@ -2,6 +2,7 @@ package goroot
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -26,6 +27,7 @@ func newRoot(t *testing.T) string {
 		"go.env":                 "GOTOOLCHAIN=auto",
 		".git/HEAD":              "ref",
 		"src/fmt/print.go":       "package fmt\n",
+		"src/go.mod":             "module std\n",
 	} {
 		name = filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -96,6 +98,9 @@ func TestTheTreeDiffersInWhatThePatchSays(t *testing.T) {
 	}
 	if !sameFile(t, filepath.Join(root, "src/fmt/print.go"), filepath.Join(tree, "src/fmt/print.go")) {
 		t.Error("an unchanged file is no link")
+	}
+	if sameFile(t, filepath.Join(root, "src/go.mod"), filepath.Join(tree, "src/go.mod")) {
+		t.Error("go get in the tree would write to the original")
 	}
 	if info, err := os.Stat(filepath.Join(tree, "bin/go")); err != nil || info.Mode()&0o100 == 0 && runtime.GOOS != "windows" {
 		t.Errorf("the go command cannot be run: %v, %v", info.Mode(), err)
@@ -253,7 +258,7 @@ func TestWhereThereAreNoLinksThereAreCopies(t *testing.T) {
 
 func TestCopySharesNothing(t *testing.T) {
 	root, dir := newRoot(t), filepath.Join(t.TempDir(), "in", "an image")
-	if err := Copy(root, dir); err != nil {
+	if err := Copy(t.Context(), root, dir); err != nil {
 		t.Fatal(err)
 	}
 	if sameFile(t, filepath.Join(root, "src/fmt/print.go"), filepath.Join(dir, "src/fmt/print.go")) {
@@ -262,12 +267,24 @@ func TestCopySharesNothing(t *testing.T) {
 	if got := contents(t, dir)[Folder+"/"+Added]; got != string(addedText) {
 		t.Errorf("not patched: %q", got)
 	}
-	if err := Copy(root, dir); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	if err := Copy(t.Context(), root, dir); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("into a folder with files: %v", err)
 	}
 	empty := t.TempDir()
-	if err := Copy(root, empty); err != nil {
+	if err := Copy(t.Context(), root, empty); err != nil {
 		t.Errorf("into an empty folder: %v", err)
+	}
+}
+
+func TestACopyThatIsStoppedLeavesNothing(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	parent := t.TempDir()
+	if err := Copy(ctx, newRoot(t), filepath.Join(parent, "go")); err != context.Canceled {
+		t.Errorf("it says %v", err)
+	}
+	if left, err := os.ReadDir(parent); len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -281,7 +298,7 @@ func TestATreeInTheGorootIsRefused(t *testing.T) {
 		dirs = append(dirs, filepath.Join(link, "src", "new"))
 	}
 	for _, dir := range dirs {
-		for _, err := range []error{Copy(root, dir), second(Cached(root, "go1.99", dir))} {
+		for _, err := range []error{Copy(t.Context(), root, dir), second(Cached(root, "go1.99", dir))} {
 			if err == nil || dir != root && !strings.Contains(err.Error(), "lies in the GOROOT") {
 				t.Errorf("%s: %v", dir, err)
 			}

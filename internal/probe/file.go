@@ -70,6 +70,7 @@ const (
 	formatName = "clonerand probe 1"
 	hashSize   = 8
 	maxFile    = 16 << 20 // of JSON, in bytes: 230,000 reads with numbers of 20 digits take 12 MB
+	maxCommas  = 1 << 20  // in it: these reads have 500,000. Each may stand for 100 bytes of memory
 )
 
 // SetLogs fills in what the region has recorded.
@@ -102,6 +103,9 @@ func (f *File) SetLogs(img *Image) {
 
 // Image returns the logs for a [Comparison].
 func (f *File) Image() (*Image, error) {
+	if len(f.Logs) > maxLogs {
+		return nil, fmt.Errorf("%d logs are too many", len(f.Logs))
+	}
 	img := &Image{Rate: f.Rate, CounterUsed: f.Used}
 	for _, log := range f.Logs {
 		l := LogImage{Name: log.Name, Count: log.Reads}
@@ -153,7 +157,7 @@ func ReadFile(r io.Reader) (*File, error) {
 	}
 	f := new(File)
 	another := errors.New("not a file of clonerand probe run, or of another version of it")
-	if len(b) > maxFile || !bytes.Contains(b[:min(len(b), 100)], []byte(formatName)) {
+	if len(b) > maxFile || bytes.Count(b, []byte(",")) > maxCommas || !bytes.Contains(b[:min(len(b), 100)], []byte(formatName)) {
 		return nil, another
 	}
 	if err := json.Unmarshal(b, f); err != nil {

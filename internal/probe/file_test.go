@@ -77,6 +77,7 @@ func TestFileThatIsBrokenIsRefused(t *testing.T) {
 		"another version": `{"Format":"` + formatName + `0"}`,
 		// A small file must not take gigabytes.
 		"endless": `{"Format":"` + formatName + `","Logs":[{"Segments":[` + strings.Repeat("{},", 6<<20),
+		"crowded": `{"Format":"` + formatName + `","Logs":[{"Segments":[` + strings.Repeat("0,", 2<<20) + `0]}]}`,
 	} {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
@@ -85,6 +86,9 @@ func TestFileThatIsBrokenIsRefused(t *testing.T) {
 		if _, err := ReadFile(&b); err == nil || !strings.Contains(err.Error(), "another version") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	if _, err := (&File{Logs: make([]FileLog, maxLogs+1)}).Image(); err == nil {
+		t.Error("more logs than a region can have: taken")
 	}
 	for what, change := range map[string]func(*FileLog){
 		"more reads than the log": func(l *FileLog) { l.Reads = l.Segments[0].First },
