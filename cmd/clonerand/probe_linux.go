@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"runtime"
 	"strings"
 	"unsafe"
 
@@ -18,10 +17,7 @@ var kernelGenerators = []probe.Generator{{Name: "getrandom", New: func() (func([
 
 // counterReadable reports whether reading the counter is no SIGSEGV.
 func counterReadable() bool {
-	if runtime.GOARCH != "amd64" {
-		return true
-	}
-	var mode int32 // prctl(2), PR_GET_TSC
+	var mode int32 // prctl(2), PR_GET_TSC; an error where the kernel cannot forbid it
 	// Sound: the call writes one int, and mode lives until it has returned.
 	err := unix.Prctl(unix.PR_GET_TSC, uintptr(unsafe.Pointer(&mode)), 0, 0, 0)
 	return err != nil || mode != unix.PR_TSC_SIGSEGV
