@@ -73,22 +73,26 @@ func inspectStd() Protection {
 // asksHook reports whether crypto/rand draws from the hook, by drawing a byte. It does not in programs with BoringCrypto,
 // nor with OpenSSL in its place, as in releases of Go by others. It has no lock that a fork could leave held.
 func asksHook() bool {
-	defer stdHook.CompareAndSwap(&countingHook, &ourHook)
+	own := stdHook.Load()
+	if own == &countingHook { // of another call
+		own = &ourHook
+	}
+	defer stdHook.CompareAndSwap(&countingHook, own)
 	for {
-		stdHook.CompareAndSwap(&ourHook, &countingHook)
+		stdHook.CompareAndSwap(own, &countingHook)
 		before := hookAsked.Load()
 		var b [1]byte
 		cryptorand.Read(b[:])
 		if hookAsked.Load() != before {
 			return true
 		}
-		if stdHook.Load() != &ourHook { // or else another call has taken the counting one out
+		if stdHook.Load() != own { // or else another call has taken the counting one out
 			return false
 		}
 	}
 }
 
-// countingHook takes the place of ourHook while asksHook looks.
+// countingHook takes the place of the hook while asksHook looks.
 var (
 	countingHook = func(b []byte) { hookAsked.Add(1); readForStd(b) }
 	hookAsked    atomic.Uint64
