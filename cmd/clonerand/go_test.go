@@ -492,6 +492,8 @@ func TestInstallOfAVersion(t *testing.T) {
 		t.Error("it was installed")
 	}
 
+	s.refused("an -overlay changes", "install", "-overlay=x.json", "example.com/tools/with@latest")
+
 	// The toolchain line of a module counts where it is the main module.
 	publish("example.com/line", "v1.0.0", map[string]string{"go.mod": strings.Replace(tools["go.mod"], "example.com/tools\n", "example.com/line\n\ntoolchain go1.99.0\n", 1),
 		"main.go": tools["with/main.go"]})

@@ -471,6 +471,9 @@ func (b *goBuild) checkOverlay(env *goSettings, tree string) error {
 	if name == "" {
 		return nil
 	}
+	if b.module != "" { // which is listed in another folder
+		return errors.New("what an -overlay changes in PACKAGE@VERSION is not checked: leave it out, or build in a clone of the module")
+	}
 	name = b.within(name)
 	text, err := os.ReadFile(name)
 	if err != nil {
