@@ -470,16 +470,20 @@ func TestPredictionResistanceKeepsNothing(t *testing.T) {
 			t.Errorf("after a Read of %d bytes something is kept", size)
 		}
 	}
-	// A machine on which large Reads are made as small ones are.
-	w := newWorld(0)
-	w.step = 10 * us
-	r := newPool(w.host(), 1)
-	r.resist(true)
-	for range 2 { // the first finds out
+	// After some pauses a large Read goes on as small ones do, which mix or do not.
+	for pauses := range 20 {
+		w := newWorld(0)
+		r := newPool(w.host(), 1)
+		r.resist(true)
+		w.reading = func() {
+			if w.readings <= pauses {
+				w.counter += gTicks + us
+			}
+		}
 		readN(t, r, 5000)
-	}
-	if *r.shard(0).buffer.kept != (kept{}) {
-		t.Error("after a large Read in small parts something is kept")
+		if *r.shard(0).buffer.kept != (kept{}) {
+			t.Errorf("after a large Read with %d pauses something is kept", pauses)
+		}
 	}
 }
 

@@ -236,8 +236,12 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 		draws := w.drawn["cpu"]
 		readN(t, r, size)
 		// Two draws a try, and two in the last resort for each block.
-		if got, want := w.drawn["cpu"]-draws, 2*maxTries+2*size/blockLen; size <= maxSmall && got != want {
+		parts := (size + maxSmall - 1) / maxSmall // those of a large Read have eight tries each, and seedings before them
+		if got, want := w.drawn["cpu"]-draws, 2*maxTries*parts+2*size/blockLen; got < want || size <= maxSmall && got != want {
 			t.Errorf("Read of %d: %d draws, want %d", size, got, want)
+		}
+		if r.shard(0).in != [entropyLen]byte{} {
+			t.Errorf("Read of %d: the system's bytes are left in the state", size)
 		}
 		if over := w.drawn["system"] - w.seeded - before; over < size/blockLen {
 			t.Errorf("Read of %d: no bytes of the system went over it", size)
@@ -261,8 +265,8 @@ func TestAfterEightTriesTheSystemsBytesGoOver(t *testing.T) {
 	}
 }
 
-// What the last resort returns is not the system's bytes alone: what was made goes in, and the clock
-// where there is no counter.
+// What the last resort returns is not the system's bytes alone: what was made goes in, and two words of the random
+// instruction, or else the clock where there is no counter.
 func TestTheLastResort(t *testing.T) {
 	w := newWorld(0)
 	w.cpu = nil
@@ -286,6 +290,15 @@ func TestTheLastResort(t *testing.T) {
 	}
 	if a == overlay(ms, 0) {
 		t.Error("the clock is not in it")
+	}
+	w.cpu = streamOf("cpu", 0)
+	var want block
+	same := w.clone()
+	same.Read(want[:])
+	x, _ := same.random()
+	y, _ := same.random()
+	if xorWords(want[:], x, y); overlay(0, 0) != want {
+		t.Error("it is not the system's bytes and two words of the instruction")
 	}
 }
 
