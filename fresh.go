@@ -23,13 +23,11 @@ const (
 // the counter is not used, lim is nil and w stays closed. in is memory for bytes on their
 // way. ready is that of ask.
 func (h *host) fresh(salt *[blockLen]byte, w *window, lim *pauseLimits, ready bool, in []byte) error {
-	if lim != nil {
-		w.restart(lim)
-	}
 	x, y, cpu := h.draw()
 	if cpu {
 		xorWords(salt[:], x, y^w.last)
 		if lim != nil {
+			w.restart(lim)
 			return nil
 		}
 	}
@@ -42,10 +40,12 @@ func (h *host) freshBeside(cpu bool, salt *[blockLen]byte, w *window, lim *pause
 	in = in[:blockLen]
 	defer clear(in)
 	if err := h.ask(in, ready); err != nil {
-		w.close()
 		return err
 	}
 	xorBlock(salt[:], in)
+	if lim != nil {
+		w.restart(lim) // not before the bytes are in: a source may panic
+	}
 	switch {
 	case cpu:
 	case lim == nil:

@@ -358,28 +358,81 @@ func TestAFailingSystemGivesAnErrorAndNothingElse(t *testing.T) {
 	}
 }
 
+// A first seeding asks the operating system in a way that gives an error, and so does Reseed. The others ask in the fast way.
+func TestWhichSeedingsAreStrict(t *testing.T) {
+	h := newWorld(0).host()
+	broken, asked := errors.New("broken"), 0
+	h.strict = func(b []byte) error {
+		if asked++; asked == 1 || asked == 3 {
+			return broken
+		}
+		return readEntropy(h.system, b)
+	}
+	read := func(r io.Reader) func() error {
+		return func() error { _, err := r.Read(make([]byte, 16)); return err }
+	}
+	r := newPool(h, 1)
+	var g *Generator
+	made := func() (err error) { g, err = newGenerator(new(Config), h); return err }
+	for i, c := range []struct {
+		do    func() error
+		err   error
+		asked int // so far
+	}{
+		{read(r), broken, 1},
+		{read(r), nil, 2},
+		{func() error { r.deplete(); return read(r)() }, nil, 2},
+		{made, broken, 3},
+		{made, nil, 4},
+		{func() error { g.Deplete(); return read(g)() }, nil, 4},
+		{func() error { return g.Reseed(nil) }, nil, 5},
+		{func() error { return r.reseed(nil) }, nil, 6},
+	} {
+		if err := c.do(); !errors.Is(err, c.err) || asked != c.asked {
+			t.Errorf("%d: %v, and asked %d times, not %d", i, err, asked, c.asked)
+		}
+	}
+}
+
+// Neither where the system gives an error nor where it panics does a Read go on without fresh bytes.
 func TestNoSaltWithoutEntropy(t *testing.T) {
 	broken := errors.New("broken")
 	for _, size := range []int{16, 1024, 1025, 5000} {
 		for _, stuck := range []bool{false, true} {
-			w := newWorld(0)
-			h := w.host()
-			r := newPool(h, 1)
-			readN(t, r, 16)
-			w.counter += ms
-			if w.stuck = stuck; !stuck {
-				h.random = nil
-			}
-			h.system = readerFunc(func([]byte) (int, error) { return 0, broken })
-			b := bytes.Repeat([]byte{1}, size)
-			if n, err := r.Read(b); n != 0 || !errors.Is(err, broken) || !bytes.Equal(b, make([]byte, size)) {
-				t.Errorf("after a pause, Read of %d: %d, %v", size, n, err)
-			}
-			h.system = w
-			drawn := w.drawn["system"]
-			readN(t, r, 16)
-			if w.drawn["system"] == drawn {
-				t.Errorf("Read of %d: the next one had nothing fresh in it", size)
+			for _, panics := range []bool{false, true} {
+				w := newWorld(0)
+				h := w.host()
+				r := newPool(h, 1)
+				readN(t, r, 16)
+				w.counter += ms
+				if w.stuck = stuck; !stuck {
+					h.random = nil
+				}
+				h.system = readerFunc(func([]byte) (int, error) {
+					if panics {
+						panic(broken)
+					}
+					return 0, broken
+				})
+				b := bytes.Repeat([]byte{1}, size)
+				n, err := 0, error(nil)
+				func() {
+					defer func() {
+						if panics {
+							err, _ = recover().(error)
+						}
+					}()
+					n, err = r.Read(b)
+				}()
+				if n != 0 || !errors.Is(err, broken) || !bytes.Equal(b, make([]byte, size)) {
+					t.Errorf("after a pause, Read of %d: %d, %v", size, n, err)
+				}
+				h.system = w
+				drawn := w.drawn["system"]
+				readN(t, r, 16)
+				if w.drawn["system"] == drawn {
+					t.Errorf("Read of %d, panics %v: the next one had nothing fresh in it", size, panics)
+				}
 			}
 		}
 	}

@@ -404,9 +404,19 @@ func TestACoarseCounterThatStandsStillIsAPause(t *testing.T) {
 		h.pause.limits.Load().zero = 0
 		r := newPool(h, 1)
 		readN(t, r, 5000)
-		readN(t, r, 16)
 		exhaust(t, r)
-		w.step = 0
+		exhaust(t, r)
+		from := w.readings
+		w.before = func(int) {
+			if w.step = 20; w.readings > from+1 { // no step in the time of 2 KiB
+				w.step = 0
+			}
+		}
+		if readN(t, r, 16); r.shard(0).buffer.mixing {
+			t.Error("equal readings after less than 4 KiB are taken for a pause")
+		}
+		exhaust(t, r)
+		w.before, w.step = nil, 0
 		draws := w.drawn["cpu"]
 		readN(t, r, size)
 		if w.drawn["cpu"] == draws {
@@ -557,6 +567,30 @@ func TestNoWindowIsOpenWithoutACounter(t *testing.T) {
 		draws := w.drawn["system"]
 		if readN(t, r, 16); w.drawn["system"] == draws {
 			t.Error("a Read without a counter has no salt of its own")
+		}
+	}
+}
+
+// So it is where that is found in the middle of a Read, as it begins or before it draws.
+func TestNoWindowIsOpenAfterTheCounterWasGivenUp(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		w := newWorld(0)
+		h, _, _ := forkHost(w)
+		r := newPool(h, 1)
+		readN(t, r, 16)
+		exhaust(t, r)
+		readN(t, r, 16) // of a buffer that is not mixed
+		h.clones.wipeOnFork = func(*uint64) string { h.pause.distrust(); return "" }
+		if late { // the second of two long pauses is in the mix that follows the first
+			w.counter += ms
+			w.reading = func() { w.reading, w.counter = nil, w.counter+20*ms }
+		} else {
+			h.pause.doubt.Store(true)
+			r.shard(0).epoch = &epoch{id: 1} // another one, so that the Read is not on the fast path
+		}
+		readN(t, r, 16)
+		if s := r.shard(0); s.window.open() || !s.buffer.mixing || h.pause.usable() != nil {
+			t.Errorf("late %v: window open %v, mixing %v", late, s.window.open(), s.buffer.mixing)
 		}
 	}
 }
