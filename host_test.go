@@ -228,6 +228,16 @@ func TestEventInputTellsInstancesApart(t *testing.T) {
 	if y := words(); y[5] != 80 || y[3] == x[3] || y[2] <= x[2] {
 		t.Errorf("the second time: %v after %v", y, x)
 	}
+	// A seed file is told who draws at each seeding: it may have been copied.
+	for _, nv := range []*NVSeed{nil, new(NVSeed)} {
+		s := newState(newConfig(h), 0)
+		if s.conf.nv, s.lim = nv, h.pause.usable(); nv != nil {
+			s.conf.entropy = nv
+		}
+		if b, _ := s.extraInput(nil, &epoch{id: 1}, false, false); (len(b) == 8*7) != (nv != nil) {
+			t.Errorf("NV seed %v: %d bytes beside the entropy", nv != nil, len(b))
+		}
+	}
 }
 
 // After an event the kernel of a machine without a random instruction may give the
