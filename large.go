@@ -36,35 +36,42 @@ func (s *state) large(b []byte, e *epoch) error {
 }
 
 // request makes one request of a large Read, and returns how much of it is made
-// without a pause. After a fault in the caller's memory the DRBG would make again what b
-// holds by then. So the state counts as unseeded until the request has ended.
+// without a pause.
 func (s *state) request(b []byte, step int) (done int) {
-	g := s.generation
-	s.generation = nil
-	ended := false
-	var r request
-	defer func() {
-		if !ended {
-			s.abandon(&r)
-		}
-	}()
-	r = s.drbg.begin()
+	r, under := s.beginRequest()
+	defer s.abandon(&r)
 	for done < len(b) {
 		part := b[done:min(done+step, len(b))]
 		r.fill(part)
-		if s.lim != nil && !s.lookBehind(len(part)) {
+		if !s.lookBehind(len(part)) {
 			clear(part)
 			break
 		}
 		done += len(part)
 	}
 	s.drbg.end(&r)
-	s.generation, ended = g, true
+	s.generation = under
 	return done
 }
 
-// abandon wipes what a request that does not come to its end leaves behind.
+// beginRequest begins a request. After a fault in its middle, in the caller's memory or in
+// a look, the DRBG would make again what it has made by then. So the state counts as
+// unseeded until the caller, at the end, puts back the generation that it gets here. The
+// caller defers abandon.
+func (s *state) beginRequest() (r request, under *generation) {
+	under, s.generation = s.generation, nil
+	return s.drbg.begin(), under
+}
+
+// abandon wipes what a request leaves behind, unless it came to its end.
 func (s *state) abandon(r *request) {
+	if s.generation == nil {
+		s.abandoned(r)
+	}
+}
+
+// abandoned is apart so that abandon, which each Read of new output runs, is inlined.
+func (s *state) abandoned(r *request) {
 	r.wipe()
 	s.drbg.wipe()
 	s.seeded = nil

@@ -22,8 +22,7 @@ func (s *state) small(b []byte, e *epoch) (made bool, err error) {
 }
 
 // refill makes new kept output, or under prediction resistance just what this Read
-// needs. A look at the counter may fault, see setBack of cloneWatch. So the state counts as unseeded
-// until the request has ended, as in request.
+// needs. A look at the counter may fault, see setBack of cloneWatch.
 func (s *state) refill(n int, e *epoch) error {
 	if err := s.renew(e, !s.buffer.mixing); err != nil {
 		return err
@@ -32,25 +31,12 @@ func (s *state) refill(n int, e *epoch) error {
 	if n = wholeBlocks(n); !e.resist {
 		n = bufferLen
 	}
-	g := s.generation
-	s.generation = nil
-	ended := false
-	var r request
-	defer func() {
-		if !ended {
-			s.abandon(&r)
-		}
-	}()
-	r = s.drbg.begin()
-	look := func(n int) {
-		if s.lim != nil {
-			s.lookBehind(n)
-		}
-	}
-	s.buffer.fill(&r, n, look)
+	r, under := s.beginRequest()
+	defer s.abandon(&r)
+	s.buffer.fill(&r, n, s.lookBehind)
 	s.drbg.end(&r)
-	look(keyLen)
-	s.generation, ended = g, true
+	s.lookBehind(keyLen)
+	s.generation = under
 	return nil
 }
 

@@ -193,9 +193,13 @@ func (s *state) make(b []byte, e *epoch) (made bool, err error) {
 	return true, s.large(b, e)
 }
 
-// lookBehind looks at the counter after n bytes were made. Where its steps are so coarse
-// that two readings may be equal, it must have moved in the time that 4 KiB take.
+// lookBehind looks at the counter, if it is used, after n bytes were made. It reports whether
+// no pause was seen. Where the steps of the counter are so coarse that two readings may be
+// equal, it must have moved in the time that 4 KiB take.
 func (s *state) lookBehind(n int) bool {
+	if s.lim == nil {
+		return true
+	}
 	last := s.window.last
 	held := s.host.look(&s.window, s.window.limit)
 	if held && n >= streamStep && s.window.last == last {

@@ -130,7 +130,8 @@ func (c *command) perform(path string, args []string, stdout, stderr io.Writer) 
 		work = c.start(flags)
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return c.help(stdout, path, flags)
+		c.help(stdout, path, flags)
+		return nil
 	} else if err != nil {
 		return errMisused{err}
 	}
@@ -163,7 +164,7 @@ func (c *command) usage(path string) string {
 	return lines.String()
 }
 
-func (c *command) help(w io.Writer, path string, flags *flag.FlagSet) error {
+func (c *command) help(w io.Writer, path string, flags *flag.FlagSet) {
 	fmt.Fprint(w, c.usage(path))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if c.sub != nil {
@@ -189,7 +190,6 @@ func (c *command) help(w io.Writer, path string, flags *flag.FlagSet) error {
 		fmt.Fprintf(table, "%s\t%s\n", strings.TrimSpace("-"+f.Name+" "+value), strings.ReplaceAll(text, "\n", "\n\t"))
 	})
 	table.Flush()
-	return nil
 }
 
 // checkedWriter keeps the first error of a writer, so that no command has to look at each line it prints.

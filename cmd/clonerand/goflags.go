@@ -19,6 +19,12 @@ func (f goFlag) String() string {
 	return "-" + f.name
 }
 
+// newGoFlag takes apart what follows the hyphens.
+func newGoFlag(text string) (f goFlag) {
+	f.name, f.value, f.isSet = strings.Cut(text, "=")
+	return f
+}
+
 // The flags of go build, install and run (go help build), by whether a value follows them.
 var goFlagTakesValue = map[string]bool{
 	"C": true, "a": false, "n": false, "p": true, "race": false, "msan": false, "asan": false, "cover": false, "covermode": true,
@@ -42,8 +48,7 @@ func splitGoFlags(args []string) (flags []goFlag, rest []string, err error) {
 		if a == "--" {
 			break
 		}
-		var f goFlag
-		f.name, f.value, f.isSet = strings.Cut(strings.TrimPrefix(a[1:], "-"), "=")
+		f := newGoFlag(strings.TrimPrefix(a[1:], "-"))
 		takes, known := goFlagTakesValue[f.name]
 		switch {
 		case !known:
@@ -68,8 +73,7 @@ func findGoFlags(args []string) (flags []goFlag) {
 		if len(a) < 2 || a[0] != '-' {
 			continue
 		}
-		var f goFlag
-		f.name, f.value, f.isSet = strings.Cut(strings.TrimPrefix(a[1:], "-"), "=")
+		f := newGoFlag(strings.TrimPrefix(a[1:], "-"))
 		switch {
 		case f.name == "C" && i == 0:
 		case args[0] == "test" && slices.Contains([]string{"compiler", "linkshared", "overlay"}, f.name):
@@ -95,9 +99,7 @@ func splitGOFLAGS(list string) (flags []goFlag) {
 		} else {
 			list = ""
 		}
-		var f goFlag
-		f.name, f.value, f.isSet = strings.Cut(strings.TrimLeft(item, "-"), "=")
-		flags = append(flags, f)
+		flags = append(flags, newGoFlag(strings.TrimLeft(item, "-")))
 	}
 	return flags
 }
