@@ -52,18 +52,18 @@ func guard(ctx context.Context, every time.Duration, ticked func(n uint64, count
 	if fatal(refused) {
 		return refused
 	}
-	n, took := uint64(0), time.Duration(0)
+	n := uint64(0)
 	tick := func() error {
-		start := time.Now()
 		end, err := k.reseed(nil)
 		if err == nil {
 			n++
-			took = time.Since(start)
 			ticked(n, k.name, end)
 		}
 		return err
 	}
+	start := time.Now()
 	refused = tick()
+	took := time.Since(start)
 	if refused == nil {
 		refused = takesUncredited(randomFolder)
 	}
