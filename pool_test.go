@@ -50,7 +50,10 @@ func TestForkWhileTheCounterIsMeasured(t *testing.T) {
 
 // What a child does not use of its parent is wiped, the state that its first Read
 // finds included.
-func TestTheChildWipesTheParentsStates(t *testing.T) {
+func TestTheChildWipesTheParentsStates(t *testing.T) { childWipes(t) }
+
+func childWipes(t *testing.T) {
+	t.Helper()
 	for _, n := range []int{1, 16} {
 		w := newWorld(0)
 		h, page, pid := forkHost(w)

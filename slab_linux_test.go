@@ -333,6 +333,11 @@ func TestNoSlab(t *testing.T) {
 	if _, err := io.ReadFull(gen, make([]byte, 5000)); err != nil {
 		t.Error(err)
 	}
+	memory := gen.state().secrets
+	if gen.Close(); *memory != (secrets{}) {
+		t.Error("a Generator that is closed leaves secrets in ordinary memory")
+	}
+	childWipes(t)
 	for _, s := range taken {
 		giveSecrets(s)
 	}
