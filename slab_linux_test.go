@@ -3,8 +3,10 @@ package rand
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -153,6 +155,33 @@ func TestClosedGeneratorsTakeNoSlots(t *testing.T) {
 	}
 	readN(t, g, 16)
 	runtime.KeepAlive(closed)
+}
+
+// Neither does a child take one for a Generator that its parent has closed.
+func TestAChildTakesNoSlotForAClosedGenerator(t *testing.T) {
+	needsSlab(t)
+	h, page, pid := forkHost(newWorld(0))
+	g, err := newGenerator(&Config{Entropy: newSource("s")}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readN(t, g, 16)
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	if before := slabUsed(); !inSlab(g.state().secrets) {
+		t.Error("a Generator is not in the slab")
+	} else if g.Close(); slabUsed() >= before {
+		t.Errorf("%d slots are taken, %d before Close", slabUsed(), before)
+	}
+	before := slabUsed()
+	*page = 0
+	pid.Store(8)
+	if _, err := g.Read(make([]byte, 16)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a Read returns %v", err)
+	}
+	if used := slabUsed(); used > before {
+		t.Errorf("after a Read in the child %d slots are taken, %d before", used, before)
+	}
 }
 
 // Goroutines that make a state of the default Reader at the same time take one slot for it.
