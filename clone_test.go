@@ -3,6 +3,7 @@ package rand
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,6 +182,11 @@ func TestTheProcessIDIsLookedAtBesideThePage(t *testing.T) {
 		t.Error("the process ID is not polled though the page is not trusted")
 	}
 	wantTold(t, told, number+1)
+	h.clones.wipeOnFork = func(p *uint64) string { return "" }
+	w.counter += 11 * ms
+	if readN(t, r, 16); h.clones.last.Load().pageWhy() != "" {
+		t.Error("the page is not trusted again after it was advised")
+	}
 }
 
 // The same where the pause falls into a Read, and no fork with it.
@@ -330,6 +336,14 @@ func TestOneSetBackIsOneEvent(t *testing.T) {
 		readN(t, g, 16)
 	}
 	number++
+	setBack(500 * ms)
+	// And where those see it first that have not heard of the last time.
+	w.counter -= 1000 * ms
+	for _, g := range gs[:10] {
+		readN(t, g, 16)
+	}
+	number++
+	slices.Reverse(gs)
 	setBack(500 * ms)
 }
 
