@@ -122,6 +122,49 @@ func TestOutputIsErased(t *testing.T) {
 	}
 }
 
+// Nobody finds afterwards what a source has written.
+func TestEntropyIsCleared(t *testing.T) {
+	var given [][]byte
+	stream := newSource("s")
+	source := readerFunc(func(b []byte) (int, error) {
+		given = append(given, b)
+		return stream.Read(b)
+	})
+	cleared := func(after string) {
+		t.Helper()
+		if len(given) == 0 {
+			t.Errorf("%s asked for nothing", after)
+		}
+		for _, b := range given {
+			if !bytes.Equal(b, make([]byte, len(b))) {
+				t.Errorf("after %s entropy of %d bytes is left where it was written to", after, len(b))
+			}
+		}
+		given = nil
+	}
+	h := newWorld(0).host()
+	h.system, h.random = source, nil
+	r := newPool(h, 1)
+	readN(t, r, 16)
+	cleared("the first Read")
+	if err := r.reseed([]byte("p")); err != nil {
+		t.Fatal(err)
+	}
+	cleared("Reseed of the default Reader")
+	g, err := newGenerator(&Config{Entropy: source}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleared("New")
+	if err := g.Reseed(nil); err != nil {
+		t.Fatal(err)
+	}
+	cleared("Reseed")
+	g.SetPredictionResistance(true)
+	readN(t, g, 5000)
+	cleared("a Read under prediction resistance")
+}
+
 // memoryOf is all secrets that a state holds.
 func memoryOf(s *state) (b []byte) {
 	b = append(b, s.drbg.key[:]...)
