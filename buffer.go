@@ -81,7 +81,7 @@ func (b *buffer) erase() {
 }
 
 // fill makes n bytes of new output, whole blocks, and a key for them. It calls made after
-// each step.
+// each step; what it reports is for requests that end early, as this one does not.
 func (b *buffer) fill(r *request, n int, made func(n int) bool) {
 	b.pos, b.erased = bufferLen-n, bufferLen-n
 	for out := b.out[b.pos:]; len(out) > 0; {
