@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/clonerand/rand/internal/probe"
 	"github.com/clonerand/rand/internal/vmguest"
@@ -384,16 +383,14 @@ func skipEmulated(t testing.TB, why string) {
 
 // decided waits until it is known whether the counter is usable, and returns why not.
 func (p *pauseDetector) decided() (l *pauseLimits, why string) {
-	for range 1000 {
-		if l := p.usable(); l != nil {
-			return l, ""
-		}
-		if l := p.limits.Load(); l != nil && l.why != "" {
-			return nil, l.why
-		}
-		time.Sleep(time.Millisecond)
+	p.await()
+	if l := p.usable(); l != nil {
+		return l, ""
 	}
-	return nil, "it is not measured within a second"
+	if l := p.limits.Load(); l != nil {
+		return nil, l.why
+	}
+	return nil, "it is not measured within three seconds"
 }
 
 // vmGuest runs the guest of vmtest, where vmtest has booted this machine with the test binary as

@@ -20,7 +20,8 @@ type Protection struct {
 }
 
 // Inspect reports what protects this process here. If loop is positive it also reads the
-// cycle counter for that time, as Reads do, and counts the pauses.
+// cycle counter for that time, as Reads do, and counts the pauses. Where the counter is not
+// measured yet it waits for that, for some 10 us, or 2 s where the clock moves in long steps.
 // Nothing in the report is secret. It may be called at any time from any goroutine.
 func Inspect(loop time.Duration) []Protection {
 	h := thisHost
@@ -50,6 +51,9 @@ func (h *host) inspectFork(g *generation) Protection {
 
 func (h *host) inspectPause(loop time.Duration) Protection {
 	p := Protection{Name: "pause", Mend: "every small Read mixes in system bytes, which is safe where crypto/rand is"}
+	if loop > 0 {
+		h.pause.await()
+	}
 	l := h.pause.usable()
 	if l == nil {
 		if l = h.pause.limits.Load(); l == nil {
@@ -79,7 +83,8 @@ func (p *pauseDetector) trial(l *pauseLimits, loop time.Duration) (nanoseconds f
 	start := time.Now()
 	first := p.now()
 	last := first
-	for ticks := uint64(loop.Seconds() * float64(l.rate)); last-first < ticks && time.Since(start) < loop; {
+	ticks := uint64(loop.Seconds() * float64(l.rate))
+	for ended := false; !ended; ended = last-first >= ticks || time.Since(start) >= loop {
 		for range batch {
 			now := p.now()
 			if l.paused(last, now) {

@@ -27,6 +27,16 @@ func (p *pauseDetector) measure(old *pauseLimits) *pauseLimits {
 	return p.limits.Load()
 }
 
+// await waits until the measuring has ended, but not for ever.
+func (p *pauseDetector) await() {
+	for start := time.Now(); time.Since(start) < 3*minCoarse; time.Sleep(minMeasure) {
+		p.usable()
+		if l := p.limits.Load(); l != nil && !l.stale {
+			return
+		}
+	}
+}
+
 // measureRate returns limits by the rate since the measuring began; why says what
 // keeps them from being used. It returns nil when it is too early to tell.
 func (p *pauseDetector) measureRate() *pauseLimits {

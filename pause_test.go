@@ -130,6 +130,26 @@ func TestCounterIsNotUsableTooEarly(t *testing.T) {
 	}
 }
 
+// Where the first measuring comes to nothing, as on a busy machine, Inspect does not say that the counter
+// is not used: it says what will be used.
+func TestInspectWaitsForTheMeasuring(t *testing.T) {
+	b := &bench{rate: 1e9, cost: 10, look: time.Microsecond}
+	p := b.detector()
+	for _, stale := range []bool{false, true} {
+		if stale {
+			p.limits.Store(&pauseLimits{rate: 1e9, g: 1, stale: true})
+			p.since.store(p.readMoment())
+		}
+		h := &host{pause: p}
+		if row := h.inspectPause(0); row.Active != stale {
+			t.Errorf("rate stale: %v: without a loop %+v", stale, row)
+		}
+		if row := h.inspectPause(1); !row.Active || p.limits.Load().stale || strings.Contains(row.Detail, "NaN") {
+			t.Errorf("rate stale: %v: %+v", stale, row)
+		}
+	}
+}
+
 func TestOneInterruptionDoesNotDecide(t *testing.T) {
 	b := &bench{rate: 1e9, cost: 10, look: 30}
 	p := b.detector()

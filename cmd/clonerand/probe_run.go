@@ -120,7 +120,7 @@ func newProbing(keys bool) (*probing, error) {
 	p.Run = hex.EncodeToString(id[:16])
 	p.Version = commandVersion()
 	p.Machine = thisMachine()
-	for _, row := range rand.Inspect(0) {
+	for _, row := range rand.Inspect(time.Millisecond) {
 		p.Machine.Protection = append(p.Machine.Protection, probe.Protection{Name: row.Name, Active: row.Active, Detail: row.Detail})
 		p.Used = p.Used || row.Name == "pause" && row.Active
 	}

@@ -24,7 +24,6 @@ func main() {
 				probe.CryptoRand(),
 				probe.NewControl(),
 			},
-			Counter:    "not decided within a second",
 			Generation: rand.Generation,
 			Patched:    row("standard library").Active,
 		}
@@ -34,12 +33,8 @@ func main() {
 		if vmguest.Asked("KEYS") {
 			g.Generators = append(g.Generators, probe.Keys()...)
 		}
-		for range 1000 {
-			if row("pause").Active {
-				g.Counter = ""
-				break
-			}
-			time.Sleep(time.Millisecond)
+		if pause := row("pause"); !pause.Active {
+			g.Counter = pause.Detail
 		}
 		return g
 	})
@@ -48,7 +43,7 @@ func main() {
 }
 
 func row(name string) rand.Protection {
-	for _, row := range rand.Inspect(0) {
+	for _, row := range rand.Inspect(time.Millisecond) {
 		if row.Name == name {
 			return row
 		}
