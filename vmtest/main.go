@@ -150,14 +150,13 @@ func (r row) verdict() (string, bool) {
 		if !r.patched && !r.guarded {
 			return "-", true
 		}
-	case probe.Control, "unguarded":
-		return r.repeats()
-	case "mlkem.GenerateKey768", "ecdsa.GenerateKey":
-		if !r.patched {
-			return r.repeats()
-		}
 	}
-	if r.Equal != 0 {
+	switch {
+	case r.missing():
+		return "FAIL: does not repeat", false
+	case r.control():
+		return "repeats, as it must", true
+	case r.Equal != 0:
 		return "FAIL: repeats", false
 	}
 	if r.Generator == "clonerand" && r.counter == r.blind {
@@ -174,13 +173,19 @@ func (r row) verdict() (string, bool) {
 	return "ok", true
 }
 
-// repeats is the verdict on a control.
-func (r row) repeats() (string, bool) {
-	if r.Equal == 0 {
-		return "FAIL: does not repeat", false
+// control reports whether the generator must repeat, which shows that the clones are clones.
+func (r row) control() bool {
+	switch r.Generator {
+	case probe.Control, "unguarded":
+		return true
+	case "mlkem.GenerateKey768", "ecdsa.GenerateKey":
+		return !r.patched
 	}
-	return "repeats, as it must", true
+	return false
 }
+
+// missing reports whether a control has not repeated.
+func (r row) missing() bool { return r.control() && r.Equal == 0 }
 
 func (r row) pause() string {
 	if r.Generator == "clonerand" && !r.counter || len(r.Pauses) == 0 {
