@@ -208,6 +208,7 @@ func TestAllowanceIsFourTimesTheFastestMix(t *testing.T) {
 		{gTicks, gTicks, 4 * gTicks},
 		{100_000, 90_000, 360_000},
 		{0, 0, gTicks}, // a counter that stands still says nothing
+		{100_000, 0, 400_000},
 	} {
 		c := &fakeCounter{now: 1 << 40}
 		p := c.detector()
@@ -358,6 +359,55 @@ func TestACoarseClockThatMissedTimeDoesNotWidenG(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Nor is the rate of the machine before a bound: on another machine two spans are measured again.
+func TestACoarseClockMeasuresTheNextRateOverTwoSpans(t *testing.T) {
+	b := &bench{rate: 2.5e9, cost: 10, look: 30, coarse: 15625 * time.Microsecond, elapsed: time.Second}
+	p := b.detector()
+	for try := 0; try < 10_000 && p.usable() == nil; try++ {
+		b.elapsed += 777 * time.Microsecond
+	}
+	b.elapsed += 2 * time.Second
+	b.rate = 1e9
+	p.verify(true)
+	for try := 0; try < 10_000 && p.usable().stale; try++ {
+		if b.elapsed += 777 * time.Microsecond; try == 100 {
+			b.elapsed += 1440 * time.Millisecond
+			b.clockLag = 1440 * time.Millisecond
+		}
+	}
+	if l := p.usable(); l.stale || float64(l.g) > 1.05*float64(gTicks) {
+		t.Errorf("%+v, want a G of 2,000 ticks", l)
+	}
+}
+
+// A rate that has changed is measured anew, with all tries. What a mix may take stays: without it no mix
+// would be quick enough.
+func TestAStaleRate(t *testing.T) {
+	b := &bench{rate: 2.5e9, cost: 10, look: 30, elapsed: time.Second}
+	p := b.detector()
+	b.elapsed += time.Second
+	p.usable().allowance.Store(77_777)
+	p.tries.Store(maxMeasures - 1)
+	b.elapsed += time.Second
+	b.rate = 1e9
+	p.verify(true)
+	l := p.limits.Load()
+	if allowance, tries := l.allowance.Load(), p.tries.Load(); !l.stale || allowance != 77_777 || tries != 0 {
+		t.Errorf("stale %v, allowance %d, %d tries made", l.stale, allowance, tries)
+	}
+}
+
+func TestADistrustedCounterIsNotRead(t *testing.T) {
+	p := newPauseDetector()
+	if l, why := p.decided(); l == nil {
+		t.Skip("the counter is not used here: ", why)
+	}
+	p.distrust()
+	if p.usable() != nil || p.peek() != 0 {
+		t.Errorf("usable %v, read %d", p.usable() != nil, p.peek())
 	}
 }
 
@@ -730,6 +780,19 @@ func TestAReadAfterALongPauseAllocatesNoMore(t *testing.T) {
 	if long > short {
 		t.Errorf("%.0f allocations after a pause of 20 ms, %.0f after one of 1 ms", long, short)
 	}
+}
+
+// Nor does a counter keep Inspect that has stopped since it was measured.
+func TestInspectEndsWhereTheCounterStandsStill(t *testing.T) {
+	p := new(fakeCounter).detector()
+	readings := 0
+	p.read = func() uint64 {
+		if readings++; readings > 1e9 {
+			panic("a loop of 100 us has not ended after seconds")
+		}
+		return 1 << 40
+	}
+	p.trial(p.limits.Load(), 100*time.Microsecond)
 }
 
 // In a bubble of testing/synctest the clock stands still while anybody computes. Inspect
