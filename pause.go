@@ -23,7 +23,7 @@ const (
 	maxRate     = 10e9
 	rateError   = 1.25                  // how far the rate may lie over its upper bound
 	rateDrift   = 1.0 / 8               // how far it may drift before it is measured again
-	maxReadCost = 100 * time.Nanosecond // of one reading; a trapped one takes longer
+	maxReadCost = 200 * time.Nanosecond // of one reading; a trapped one takes longer, an emulated one 50 to 100 ns
 	maxStep     = pauseTime / 16        // between two values of the counter
 
 	minMeasure  = 10 * time.Microsecond // a rate measured over less is not believed

@@ -98,7 +98,7 @@ func (p *pauseDetector) measureRate() *pauseLimits {
 		l.why = fmt.Sprintf("the counter's rate is %.0f Hz, outside of 10 MHz to 10 GHz", rate)
 	case perRead >= maxReadCost:
 		l.why = fmt.Sprintf("one reading of the counter takes %v, so it is trapped", perRead)
-	case float64(found.step) > rate*maxStep.Seconds():
+	case found.equal && float64(found.step) > rate*maxStep.Seconds(): // else a step is no longer than a reading
 		l.why = fmt.Sprintf("the counter moves in steps of %d ticks, more than %v", found.step, maxStep)
 	}
 	l.setRate(min(rate, bound))

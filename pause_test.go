@@ -69,12 +69,13 @@ func TestUsableCounter(t *testing.T) {
 		{"10 MHz", bench{rate: 10.1e6}, ""},
 		{"less than 10 MHz", bench{rate: 9.9e6}, "10 MHz to 10 GHz"},
 		{"stands still", bench{rate: 1e9, still: true}, "stands still"},
-		{"cheap enough", bench{rate: 1e9, cost: 95 * time.Nanosecond}, ""},
-		{"trapped", bench{rate: 1e9, cost: 105 * time.Nanosecond}, "trapped"},
+		{"cheap enough", bench{rate: 1e9, cost: 190 * time.Nanosecond}, ""},
+		{"trapped", bench{rate: 1e9, cost: 210 * time.Nanosecond}, "trapped"},
 		{"trapped for good", bench{rate: 1e9, cost: 20 * time.Microsecond}, "trapped"},
 		{"1 GHz shown over 24 MHz", bench{rate: 1e9, ticks: 42}, ""},
 		{"1 GHz shown over 10 MHz", bench{rate: 1e9, ticks: 100}, ""},
 		{"1 GHz shown over 5 MHz", bench{rate: 1e9, ticks: 200}, "steps of 200 ticks, more than " + maxStep.String()},
+		{"1 GHz shown over 5 MHz, read slowly", bench{rate: 1e9, ticks: 200, cost: 190 * time.Nanosecond}, "steps of 200 ticks"},
 		{"goes backwards", bench{rate: -1e6}, "stands still"},
 	}
 	for _, tt := range tests {

@@ -53,16 +53,12 @@ func openKernel() (*kernel, error) {
 
 func (k *kernel) close() { unix.Close(k.device) }
 
-// pauseIsSeen reports whether the package may read the cycle counter here. On a machine that is busy it takes some
-// tries to measure that.
+// pauseIsSeen reports whether the package may read the cycle counter here.
 func pauseIsSeen() bool {
-	for range 16 {
-		for _, row := range rand.Inspect(0) {
-			if row.Name == "pause" && row.Active {
-				return true
-			}
+	for _, row := range rand.Inspect(time.Millisecond) {
+		if row.Name == "pause" {
+			return row.Active
 		}
-		time.Sleep(time.Millisecond)
 	}
 	return false
 }
