@@ -69,13 +69,12 @@ var quick = map[int]string{
 	15: "runs", 100: "monobit", 101: "runs of STS", 102: "serial of STS",
 }
 
-// dieharder says FAILED of a p-value under 10^-6. So that this is no verdict yet, a
-// test has to fail twice, with fresh bytes. The largest has 26 p-values, and fails
-// twice with a chance of (26 x 2 x 10^-6)^2, 3 x 10^-9; its p-values hang together, and were
-// WEAK seven times as often as they should be, but with ten times as many failures, too,
-// it is 3 x 10^-7.
+// dieharder says FAILED of a p-value under 10^-6. So that this is no verdict yet, a test has to
+// fail four times, with fresh bytes. The p-values of the largest, serial of STS, are not those of
+// a perfect generator: with AES-CTR of OpenSSL it failed 6 times of 80. Then it fails four times
+// in a row with a chance of 3 x 10^-5.
 func dieharder(t *testing.T, source io.Reader, test int) (complaints []string) {
-	for range 2 {
+	for range 4 {
 		report := pipeInto(t, source, "dieharder", "-g", "200", "-p", "20", "-d", strconv.Itoa(test))
 		if strings.Contains(report, "FAILED") {
 			complaints = append(complaints, report)
